@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The render set that a photoreal head is trained on: its definition and its reader.
+
+A render set is a folder that a renderer (Blender's Cycles, for a character) fills and `core train
+head` reads. Nothing in it is executed; arrays hold no objects.
+
+::
+
+    SET/
+      set.json              what the set is (below)
+      params.npz            one row per frame: what face, gaze and pose the frame shows
+      proxy.npz             the character's own head, in the format of core/assets/head.npz
+      frames/000001.png     frame of row 0; 8-bit RGB, sRGB as seen on screen, `size` x `size`
+      frames/000002.png     frame of row 1; ...
+
+**set.json** ::
+
+    {"format": "gmtalker-render-set", "version": 1, "name": "ada", "size": 256,
+     "camera": {"fov_y": 18.5, "position": [0.0, 0.045, 1.05]},
+     "held_out": [12, 24, ...],
+     "licence": "GPL-3.0-or-later", "source": "Cycles renders of ...", "credits": "..."}
+
+- `size`: pixels, square frames.
+- `camera`: fixed for the whole set. Core space (metres, Y up, +Z out of the face, +X to the
+  character's left, origin at the head pivot). The camera stands at `position`, looks along -Z, its
+  up is +Y; `fov_y` is the full vertical angle of view in degrees; no lens shift, square pixels. So
+  the character's left is on the right of the picture. A point (x, y, z) falls on pixel column
+  ``size/2 + f (x - px)/(pz - z)`` and row ``size/2 - f (y - py)/(pz - z)`` with
+  ``f = (size/2) / tan(fov_y/2)``; pixel (0, 0) is the square from 0 to 1, its centre at 0.5.
+  (Blender: camera at ``(px, -pz, py)``, rotation Euler XYZ (90, 0, 0) degrees, lens unit FOV,
+  square resolution.)
+- `held_out`: frame numbers (1-based, as in the file names) that training never sees.
+
+**params.npz** (N rows, float32)
+
+==================  ===========  =================================================================
+`arkit`             (N, 52)      weights 0..1 in the order of `core.arkit.ARKIT_NAMES`. Includes
+                                 eyeBlink* and eyeLook*, so a shape key is set from each column.
+`gaze`              (N, 2, 2)    left/right eye, yaw/pitch, radians, relative to the head; yaw > 0
+                                 to the character's left, pitch > 0 up. Turns the eyeballs.
+`head_rotation`     (N, 3)       axis-angle, radians, about the origin of core space.
+`head_translation`  (N, 3)       metres.
+`emotion`           (N, 8)       weights in the order of `core.arkit.EMOTIONS`, sum 1. Free for the
+                                 character to use in its materials (creases, flush, wet eyes); the
+                                 style code carries it to the network.
+==================  ===========  =================================================================
+
+The rest (`expression` of a track, say) follows from these. The frame of a row must show exactly what
+`HeadModel.load(SET/proxy.npz).deform(arkit, gaze, head_rotation, head_translation)` gives, seen by
+`camera`; hair, shoulders and background are free, and what does not move with the head stays still.
+`proxy.npz` has the identity already in its `vertices`.
+
+`python -m core train head --design N --out SET` writes `params.npz` and a `set.json` with the
+default camera. Rows are ordered so that every beginning of the list is a balanced set: a renderer
+may stop early, and frames that are not there are left out of the training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arkit import ARKIT_NAMES, EMOTIONS
+from ..errors import UserError
+from .head_poses import PoseDesign, design_poses
+
+Array = NDArray[np.float32]
+
+FORMAT = "gmtalker-render-set"
+VERSION = 1
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "arkit": (len(ARKIT_NAMES),),
+    "gaze": (2, 2),
+    "head_rotation": (3,),
+    "head_translation": (3,),
+    "emotion": (len(EMOTIONS),),
+}
+_HINT = "Make the set again; `core train head --design N --out SET` writes its plan."
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A fixed camera in core space that looks along -Z with +Y up."""
+
+    fov_y: float = 18.5
+    """Full vertical angle of view, degrees."""
+    position: tuple[float, float, float] = (0.0, 0.045, 1.05)
+    """Metres."""
+
+
+@dataclass(frozen=True)
+class SetInfo:
+    """What `set.json` says."""
+
+    name: str
+    size: int
+    camera: Camera
+    held_out: tuple[int, ...]
+    """Frame numbers, counted from 1."""
+    licence: str = ""
+    source: str = ""
+    credits: str = ""
+
+
+@dataclass(frozen=True)
+class RenderSet:
+    """A render set on disk: parameters in memory, frames read on demand."""
+
+    folder: Path
+    info: SetInfo
+    params: dict[str, Array]
+    """N rows each; see the module docstring."""
+    numbers: tuple[int, ...]
+    """Frames that are there, counted from 1."""
+
+    @property
+    def proxy(self) -> Path:
+        """The character's head, in the format of the built-in one."""
+        return self.folder / "proxy.npz"
+
+    def split(self) -> tuple[list[int], list[int]]:
+        """Frame numbers for training, and those held out."""
+        held = set(self.info.held_out)
+        return [n for n in self.numbers if n not in held], [n for n in self.numbers if n in held]
+
+    def rows(self, numbers: Sequence[int]) -> dict[str, Array]:
+        """The parameters of these frames."""
+        index = np.asarray(numbers, dtype=np.int64) - 1
+        return {name: values[index] for name, values in self.params.items()}
+
+    def frames(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
+        """(len(numbers), size, size, 3) sRGB."""
+        size = self.info.size
+        out = np.empty((len(numbers), size, size, 3), np.uint8)
+        for index, number in enumerate(numbers):
+            out[index] = _read_frame(self.folder / "frames" / f"{number:06d}.png", size)
+        return out
+
+
+def load_set(folder: Path) -> RenderSet:
+    """Reads and checks a render set.
+
+    Raises:
+        UserError: something is missing, of another format, or of another shape.
+    """
+    info = _read_info(folder / "set.json")
+    params = _read_params(folder / "params.npz")
+    count = len(params["arkit"])
+    numbers = tuple(
+        n for n in range(1, count + 1) if (folder / "frames" / f"{n:06d}.png").is_file()
+    )
+    if not (folder / "proxy.npz").is_file():
+        raise UserError(f"'{folder}' has no proxy.npz.", "Export the character's head into it.")
+    return RenderSet(folder, info, params, numbers)
+
+
+def write_design(folder: Path, name: str, size: int, design: PoseDesign, camera: Camera) -> None:
+    """Writes the plan of a set: `params.npz` and `set.json`; every 16th frame is held out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = SetInfo(name, size, camera, tuple(range(16, design.count + 1, 16)))
+    np.savez_compressed(folder / "params.npz", **design_poses(design))  # type: ignore[arg-type]
+    text = json.dumps({"format": FORMAT, "version": VERSION, **asdict(info)}, indent=1)
+    (folder / "set.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _read_info(path: Path) -> SetInfo:
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        if (data["format"], data["version"]) != (FORMAT, VERSION):
+            raise UserError(
+                f"'{path}' is {data['format']} {data['version']}, expected {FORMAT} {VERSION}.",
+                _HINT,
+            )
+        x, y, z = (float(v) for v in data["camera"]["position"])
+        return SetInfo(
+            name=str(data["name"]),
+            size=int(data["size"]),
+            camera=Camera(float(data["camera"]["fov_y"]), (x, y, z)),
+            held_out=tuple(int(v) for v in data["held_out"]),
+            licence=str(data.get("licence", "")),
+            source=str(data.get("source", "")),
+            credits=str(data.get("credits", "")),
+        )
+    except FileNotFoundError:
+        raise UserError(f"'{path}' is missing.", _HINT) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{path}' cannot be read: {error!r}.", _HINT) from error
+
+
+def _read_params(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            params = {name: np.asarray(file[name], np.float32) for name in _SHAPES}
+    except FileNotFoundError:
+        raise UserError(f"'{path}' is missing.", _HINT) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"'{path}' cannot be read: {error}.", _HINT) from error
+    count = len(params["arkit"])
+    for name, shape in _SHAPES.items():
+        if params[name].shape != (count, *shape):
+            raise UserError(
+                f"'{path}': {name} has shape {params[name].shape}, expected {(count, *shape)}.",
+                _HINT,
+            )
+    return params
+
+
+def _read_frame(path: Path, size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            array = np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"'{path}' cannot be read: {error}.", "Render this frame again.") from error
+    if array.shape != (size, size, 3):
+        raise UserError(
+            f"'{path}' has {array.shape[1]}x{array.shape[0]} pixels, expected {size}x{size}.",
+            "Render this frame again at the size that set.json states.",
+        )
+    return array
