@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Face tracks: what the engine predicts and Blender bakes, and their ``.npz`` file.
+
+- No ``bpy`` module use; numpy only.
+
+Time is rational: frame ``i`` shows the instant ``start + i * den / num`` seconds of the audio.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .arkit import ARKIT_NAMES, EMOTIONS, EXPRESSION_NAMES, GAZE_FULL_PITCH, GAZE_FULL_YAW
+from .errors import UserError
+
+Array = npt.NDArray[np.float32]
+
+VERSION: Final = 1
+_HINT: Final = "Make the file again with 'core animate'."
+
+
+def parse_fps(text: str) -> Fraction:
+    """Read a frame rate such as ``25``, ``23.976`` or ``30000/1001``.
+
+    The decimal NTSC rates mean their exact fractions, so that nothing drifts over an hour.
+
+    Raises:
+        UserError: not a number in 1..1000.
+
+    """
+    ntsc = {"23.976": (24000, 1001), "23.98": (24000, 1001), "29.97": (30000, 1001),
+            "47.952": (48000, 1001), "59.94": (60000, 1001), "119.88": (120000, 1001)}  # fmt: skip
+    try:
+        fps = Fraction(*ntsc[text]) if text in ntsc else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        fps = Fraction(0)
+    if not 1 <= fps <= 1000:
+        raise UserError(f"Expected a frame rate from 1 to 1000, got '{text}'.",
+                        "Write it as 25, 23.976 or 30000/1001.")  # fmt: skip
+    return fps
+
+
+@dataclass(frozen=True)
+class FaceTracks:
+    """T frames of a face in FLAME-style parameter groups; left and right are the character's."""
+
+    fps: Fraction
+    """frames per second, exact"""
+    expression: Array
+    """(T, E) 0..1, ARKit-named, without the eye channels"""
+    blink: Array
+    """(T, 2) left, right; 0 open .. 1 closed"""
+    gaze: Array
+    """(T, 2, 2) left/right eye, yaw/pitch, radians; yaw > 0 to the character's left, pitch > 0 up"""
+    head_rotation: Array
+    """(T, 3) axis-angle, radians, about the head pivot; x to the left, y up, z out of the face"""
+    head_translation: Array
+    """(T, 3) metres"""
+    emotion: Array
+    """(T, 8) weights"""
+    speech: Array | None = None
+    """(T, E) the expression of the same voice at neutral emotion; the rest is the emotion's part"""
+    expression_names: tuple[str, ...] = EXPRESSION_NAMES
+    """E names"""
+    emotion_names: tuple[str, ...] = EMOTIONS
+    """the eight emotions"""
+    start: float = 0.0
+    """seconds of audio before the first frame"""
+    extra: dict[str, Array] = field(default_factory=dict, compare=False)
+    """arrays of other writers, kept through load and save (say, ``lost`` of a tracker)"""
+
+    def __post_init__(self) -> None:
+        """Check shapes and finiteness.
+
+        Raises:
+            UserError: a track has a wrong shape or a value that is not a number.
+
+        """
+        t, e = len(self.expression), len(self.expression_names)
+        want = {"expression": (t, e), "blink": (t, 2), "gaze": (t, 2, 2), "head_rotation": (t, 3),
+                "head_translation": (t, 3), "emotion": (t, len(self.emotion_names))}  # fmt: skip
+        if self.speech is not None:
+            want["speech"] = (t, e)
+        for name, shape in want.items():
+            value = np.ascontiguousarray(getattr(self, name), dtype=np.float32)
+            if value.shape != shape:
+                raise UserError(f"Track '{name}' should be {shape}, got {value.shape}.", _HINT)
+            if not np.isfinite(value).all():
+                raise UserError(f"Track '{name}' holds a value that is not a number.", _HINT)
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds that the frames cover."""
+        return len(self) / self.fps
+
+    def times(self) -> npt.NDArray[np.float64]:
+        """(T,) seconds of audio of each frame."""
+        step = np.arange(len(self), dtype=np.float64) * self.fps.denominator / self.fps.numerator
+        return self.start + step
+
+    def arkit_weights(self) -> Array:
+        """(T, 52) weights of the ARKit blendshapes, the eye ones from blink and gaze."""
+        out = np.zeros((len(self), len(ARKIT_NAMES)), np.float32)
+        index = {n: i for i, n in enumerate(ARKIT_NAMES)}
+        for i, name in enumerate(self.expression_names):
+            if name in index:
+                out[:, index[name]] = self.expression[:, i]
+        for side, name in enumerate(("Left", "Right")):
+            # Looking to the character's left is outwards for the left eye, inwards for the right.
+            outward = self.gaze[:, side, 0] * (1 if name == "Left" else -1) / GAZE_FULL_YAW
+            upward = self.gaze[:, side, 1] / GAZE_FULL_PITCH
+            for shape, value in (
+                ("Out", outward),
+                ("In", -outward),
+                ("Up", upward),
+                ("Down", -upward),
+            ):
+                out[:, index[f"eyeLook{shape}{name}"]] = np.clip(value, 0, 1)
+            out[:, index[f"eyeBlink{name}"]] = np.clip(self.blink[:, side], 0, 1)
+        return out
+
+    def cut(self, first: int, last: int) -> FaceTracks:
+        """The frames ``first`` to ``last`` inclusive, counted from 0."""
+        part = {f.name: getattr(self, f.name)[first : last + 1] for f in fields(self)
+                if isinstance(getattr(self, f.name), np.ndarray)}  # fmt: skip
+        step = Fraction(first) / self.fps
+        extra = {k: v[first : last + 1] for k, v in self.extra.items()}
+        return replace(self, start=self.start + float(step), extra=extra, **part)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file beside its place and rename it, so that a killed run leaves no half file.
+
+        Raises:
+            UserError: the place cannot be written.
+
+        """
+        target = Path(path)
+        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+        arrays: dict[str, Any] = {
+            "version": np.int64(VERSION),
+            "fps": np.array([self.fps.numerator, self.fps.denominator], np.int64),
+            "expression_names": np.array(self.expression_names),
+            "emotion_names": np.array(self.emotion_names),
+            "start": np.float64(self.start),
+        }
+        arrays |= {f.name: getattr(self, f.name) for f in fields(self)
+                   if isinstance(getattr(self, f.name), np.ndarray)}  # fmt: skip
+        arrays |= {k: v for k, v in self.extra.items() if k not in arrays}
+        try:
+            with open(beside, "wb") as file:
+                _write_npz(file, arrays)
+            os.replace(beside, target)
+        except OSError as error:
+            raise UserError(f"Cannot write '{target}': {error.strerror or error}.",
+                            "Choose a folder that you can write to, with room on the disk.") from error  # fmt: skip
+        finally:
+            beside.unlink(missing_ok=True)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> FaceTracks:
+        """Read ``tracks.npz``.
+
+        Raises:
+            UserError: missing, unreadable, of another version, or with wrong arrays.
+
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                data = {name: file[name] for name in file.files}
+        except FileNotFoundError:
+            raise UserError(f"There is no file '{path}'.", "Check the path.") from None
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            raise UserError(f"'{path}' is not a face-track file ({error}).", _HINT) from error
+        known = {f.name for f in fields(FaceTracks)} | {"version"}
+        missing = known - data.keys() - {"speech", "extra"}
+        if missing:
+            raise UserError(f"'{path}' lacks {', '.join(sorted(missing))}.", _HINT)
+        if int(data["version"]) != VERSION:
+            raise UserError(
+                f"'{path}' has version {int(data['version'])}, expected {VERSION}.", _HINT
+            )
+        numerator, denominator = (int(v) for v in data["fps"])
+        return FaceTracks(
+            fps=Fraction(numerator, denominator),
+            expression_names=tuple(str(n) for n in data["expression_names"]),
+            emotion_names=tuple(str(n) for n in data["emotion_names"]),
+            start=float(data["start"]),
+            speech=data.get("speech"),
+            extra={k: v for k, v in data.items() if k not in known},
+            **{n: data[n] for n in ("expression", "blink", "gaze", "head_rotation",
+                                    "head_translation", "emotion")},
+        )  # fmt: skip
+
+
+def _write_npz(file: Any, arrays: dict[str, Any]) -> None:
+    """Like ``np.savez_compressed``, with fixed time stamps: same tracks, same bytes."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(arrays):
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as part:
+                np.lib.format.write_array(  # type: ignore[no-untyped-call]
+                    part, np.asanyarray(arrays[name]), allow_pickle=False
+                )
