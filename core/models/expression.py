@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The expression generator in use: a voice and emotion weights in, coefficients out.
+
+Long voices go through in chunks with the context that the network depends on, so the result is that
+of the whole. The network itself is in ``expression_network``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..arkit import EMOTIONS
+from ..errors import UserError
+from ..features import frame_count, log_mel
+from ..mouth import shape_speech, speaking
+from .checkpoint import WEIGHTS, load_checkpoint
+from .expression_network import (
+    COEFFICIENT_RATE,
+    LATENT_STRIDE,
+    STEM_STRIDE,
+    ExpressionConfig,
+    ExpressionNetwork,
+)
+from .mixture import smooth_noise
+
+Array = npt.NDArray[np.float32]
+
+_NOISE_STEPS = 8.0
+"""latent steps over which the drawn latent drifts (0.8 s)"""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What a voice does to the face, at 50 Hz from time 0."""
+
+    expression: Array
+    """(T, 42) 0..1 under the emotion asked for"""
+    speech: Array
+    """(T, 42) 0..1 the same at neutral emotion"""
+    activity: Array
+    """(T,) 0..1: 0 in silence, 1 while somebody speaks, with soft edges"""
+
+
+class ExpressionModel:
+    """The generator with its weights: samples in, coefficients out."""
+
+    def __init__(self, network: ExpressionNetwork) -> None:
+        self.network = network.eval()
+        self.config = network.config
+
+    @staticmethod
+    def load(path: str | os.PathLike[str] | None = None) -> ExpressionModel:
+        """Read a checkpoint; None is the one that ships.
+
+        Raises:
+            UserError: missing or damaged (code 4).
+
+        """
+        tensors, said = load_checkpoint(WEIGHTS / "expression.safetensors" if path is None else path)
+        network = ExpressionNetwork(ExpressionConfig(**said["config"]))
+        network.load_state_dict(tensors)
+        return ExpressionModel(network)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        samples: Array,
+        emotion: Array | None = None,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        lip_strength: float = 1.0,
+        jaw_strength: float = 1.0,
+        chunk_seconds: float = 30.0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Performance:
+        """Animate a voice.
+
+        Args:
+            samples: (N,) mono, 16 kHz
+            emotion: (T, 8) weights, T = ``coefficient_count(N)``; None is neutral. What a row lacks
+                to a sum of 1 counts as neutral; a row over 1 is scaled down.
+            seed: of the latent draw
+            temperature: of the latent draw; 0 takes the mean
+            lip_strength: of all mouth movement in speech
+            jaw_strength: of the jaw's part in it
+            chunk_seconds: sound handled at a time; the result does not depend on it
+            progress: told chunks done and in all
+
+        """
+        features = torch.from_numpy(log_mel(samples))
+        count = coefficient_count(len(samples))
+        weights = torch.from_numpy(normalised_emotion(emotion, count))
+        steps = -(-count // LATENT_STRIDE)
+        noise = temperature * smooth_noise(steps, self.config.latent, seed, _NOISE_STEPS)
+        neutral = torch.zeros_like(weights)
+        neutral[:, 0] = 1
+        size = max(round(chunk_seconds * COEFFICIENT_RATE / LATENT_STRIDE), 1) * LATENT_STRIDE
+        starts = range(0, count, size)
+        parts = []
+        for number, first in enumerate(starts):
+            last = min(first + size, count)
+            parts.append(self._chunk(features, (weights, neutral), noise, first, last))
+            if progress:
+                progress(number + 1, len(starts))
+        expression, speech, activity = (torch.cat(p).numpy() for p in zip(*parts))
+        gate = speaking(activity)
+        # What the emotion adds stays as it is; the dials and the silence act on the speech below it.
+        shaped = shape_speech(speech, gate, lip_strength, jaw_strength)
+        return Performance(np.clip(shaped + (expression - speech), 0, 1), shaped, gate)
+
+    def _chunk(
+        self, features: Tensor, emotions: tuple[Tensor, Tensor], noise: Tensor, first: int, last: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames first..last-1, from as much sound around them as they depend on."""
+        around = -(-self.config.context // LATENT_STRIDE) * LATENT_STRIDE
+        low, high = max(first - around, 0), min(last + around, len(emotions[0]))
+        heard = self.network.encoder(features[None, low * STEM_STRIDE : high * STEM_STRIDE])
+        mixture = self.network.mapper(heard.expression)
+        drift = noise[None, low // LATENT_STRIDE : -(-high // LATENT_STRIDE)]
+        keep = slice(first - low, last - low)
+        outputs = []
+        for weights in emotions:
+            latent = self.network.draw(mixture, weights[None, low:high], drift)
+            outputs.append(self.network.decoder(latent, heard.lip)[0, keep].clamp(0, 1))
+        return outputs[0], outputs[1], torch.sigmoid(heard.activity)[0, keep]
+
+
+def coefficient_count(samples: int) -> int:
+    """T, the frames at 50 Hz that so many samples at 16 kHz give."""
+    return -(-frame_count(samples) // STEM_STRIDE)
+
+
+def normalised_emotion(emotion: Array | None, count: int) -> Array:
+    """(count, 8) weights of sum 1, neutral taking what is left over.
+
+    Raises:
+        UserError: wrong shape, negative, or not a number.
+
+    """
+    if emotion is None:
+        emotion = np.zeros((count, len(EMOTIONS)), np.float32)
+    weights = np.array(emotion, np.float32)
+    if weights.shape != (count, len(EMOTIONS)):
+        raise UserError(f"Expected emotion weights of shape {(count, len(EMOTIONS))}, "
+                        f"got {weights.shape}.", "Give eight weights for each frame.")  # fmt: skip
+    if not np.isfinite(weights).all() or weights.min(initial=0) < 0:
+        raise UserError("Expected emotion weights of 0 or more, got one that is not.",
+                        "Check the emotion curves.")  # fmt: skip
+    weights[:, 0] += np.maximum(1 - weights.sum(1), 0)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+
+
+def tiny_expression_model(seed: int = 0) -> ExpressionModel:
+    """A small random generator, for tests."""
+    torch.manual_seed(seed)
+    config = ExpressionConfig(
+        width=16, lip_width=8, mapper_width=8, decoder_width=16, latent=4, heads=2, band=2,
+        mapper_layers=1, shared_dilations=(1,), lip_dilations=(1,), decoder_dilations=(1,),
+    )  # fmt: skip
+    return ExpressionModel(ExpressionNetwork(config))

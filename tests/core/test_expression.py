@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The generator: shapes, ranges, repeatability, chunks, emotion weights, silence, ONNX, checkpoints."""
+
+import io
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from core.arkit import EMOTIONS, EXPRESSION_NAMES
+from core.errors import ExitCode, UserError
+from core.features import log_mel
+from core.models.checkpoint import save_checkpoint
+from core.models.expression import (
+    ExpressionModel,
+    coefficient_count,
+    normalised_emotion,
+    tiny_expression_model,
+)
+from core.models.expression_network import LATENT_STRIDE, ExpressionConfig, ExpressionNetwork
+from core.mouth import MOUTH, shape_speech, speaking
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_expression_model()
+
+
+def voice(seconds, seed=0):
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * 16000)) / 16000
+    return (0.2 * np.sin(2 * np.pi * 140 * t) * rng.uniform(0, 1, len(t))).astype(np.float32)
+
+
+def one_hot(emotion, count):
+    weights = np.zeros((count, 8), np.float32)
+    weights[:, EMOTIONS.index(emotion)] = 1
+    return weights
+
+
+@pytest.mark.parametrize("count", [0, 1, 160, 320, 1600, 16000, 16321, 47999])
+def test_shapes_and_range_for_any_length(model, count):
+    sound = voice(3)[:count]
+    frames = coefficient_count(count)
+    found = model.predict(sound, one_hot("happy", frames))
+    assert frames == count // 320 + 1
+    assert found.expression.shape == found.speech.shape == (frames, len(EXPRESSION_NAMES))
+    assert found.activity.shape == (frames,)
+    for values in (found.expression, found.speech, found.activity):
+        assert np.isfinite(values).all()
+        assert values.min() >= 0
+        assert values.max() <= 1
+
+
+def test_chunks_do_not_matter(model):
+    sound = voice(12)
+    emotion = np.random.default_rng(1).dirichlet(np.ones(8), coefficient_count(len(sound)))
+    whole = model.predict(sound, emotion, chunk_seconds=100)
+    for seconds in (0.1, 2.0, 5.3):
+        cut = model.predict(sound, emotion, chunk_seconds=seconds)
+        np.testing.assert_allclose(cut.expression, whole.expression, atol=1e-5)
+        np.testing.assert_allclose(cut.speech, whole.speech, atol=1e-5)
+
+
+def test_the_full_size_reaches_no_further_than_it_says():
+    torch.manual_seed(0)
+    network = ExpressionNetwork(ExpressionConfig()).eval()
+    features = torch.rand(1, 1200, 65)
+    weights = torch.full((1, 600, 8), 1 / 8)
+    changed = features.clone()
+    changed[:, 600:] = torch.rand(1, 600, 65)  # all sound from coefficient frame 300 on
+    with torch.no_grad():
+        a, b = (network(f, weights, torch.zeros(1, 120, 16))[0] for f in (features, changed))
+    same = (a == b).all(-1)[0]
+    assert same[: 300 - network.config.context].all()
+    assert sum(p.numel() for p in network.parameters()) < 3_000_000
+
+
+def test_seed_and_temperature(model):
+    sound = voice(3)
+    emotion = one_hot("sad", coefficient_count(len(sound)))
+    a, b, c = (model.predict(sound, emotion, seed=s).expression for s in (1, 1, 2))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    a, c = (model.predict(sound, emotion, seed=s, temperature=0).expression for s in (1, 2))
+    assert np.array_equal(a, c)
+
+
+def test_neutral_expression_is_the_speech(model):
+    found = model.predict(voice(2))
+    np.testing.assert_allclose(found.expression, found.speech, atol=1e-6)
+
+
+def test_progress_counts_chunks(model):
+    seen = []
+    model.predict(voice(3), chunk_seconds=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_emotion_rows_are_completed_and_scaled():
+    rows = np.zeros((3, 8), np.float32)
+    rows[1, 5] = 0.25
+    rows[2, [5, 6]] = 2.0, 2.0
+    found = normalised_emotion(rows, 3)
+    np.testing.assert_allclose(found.sum(1), 1)
+    assert found[0, 0] == 1
+    assert found[1, 0] == 0.75
+    assert found[2, 5] == found[2, 6] == 0.5
+
+
+@pytest.mark.parametrize("emotion", [np.zeros((3, 8)), np.full((5, 8), np.nan), np.full((5, 8), -1)])
+def test_refuses_senseless_emotion(emotion):
+    with pytest.raises(UserError) as caught:
+        normalised_emotion(emotion, 5)
+    assert caught.value.code == ExitCode.BAD_INPUT
+
+
+def test_silence_stills_the_mouth_and_bridges_closures():
+    activity = np.zeros(200, np.float32)
+    activity[50:100] = 1
+    activity[108:150] = 1  # a closure of 0.16 s
+    gate = speaking(activity)
+    assert gate[:36].max() < 1e-3
+    assert gate[52:148].min() > 0.95
+    assert gate[165:].max() < 1e-3
+    moved = shape_speech(np.full((200, 42), 0.5, np.float32), gate, 1.0, 1.0)
+    assert moved[:36][:, MOUTH].max() < 1e-3
+    assert (moved[:, ~MOUTH] == 0.5).all()
+
+
+def test_a_click_does_not_open_the_mouth():
+    activity = np.zeros(100, np.float32)
+    activity[50:52] = 1
+    assert speaking(activity).max() < 0.05
+
+
+def test_dials_scale_the_mouth_only():
+    speech = np.full((50, 42), 0.2, np.float32)
+    moved = shape_speech(speech, np.ones(50, np.float32), 0.5, 2.0)
+    jaw, lips, brow = (EXPRESSION_NAMES.index(n) for n in ("jawOpen", "mouthFunnel", "browInnerUp"))
+    np.testing.assert_allclose(moved[0, [jaw, lips, brow]], [0.2, 0.1, 0.2], rtol=1e-6)
+
+
+def test_export_to_onnx_gives_the_same(model):
+    names = ["features", "weights", "noise"]
+    example = (torch.rand(1, 100, 65), torch.full((1, 50, 8), 1 / 8), torch.randn(1, 10, 4))
+    file = io.BytesIO()
+    torch.onnx.export(
+        model.network, example, file, input_names=names, output_names=["expression", "activity"],
+        dynamic_axes={n: {1: n + "_length"} for n in names}, dynamo=False,
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(file.getvalue())
+    sound = voice(3.3)
+    features = log_mel(sound)[None]
+    frames = coefficient_count(len(sound))
+    weights = normalised_emotion(one_hot("fear", frames), frames)[None]
+    noise = np.random.default_rng(0).standard_normal((1, -(-frames // LATENT_STRIDE), 4), np.float32)
+    given = dict(zip(names, (features, weights, noise)))
+    with torch.no_grad():
+        want = model.network(*(torch.from_numpy(v) for v in given.values()))
+    for a, b in zip(session.run(None, given), want):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_checkpoint_round_trip(model, tmp_path):
+    path = tmp_path / "modèle" / "expression.safetensors"
+    path.parent.mkdir()
+    save_checkpoint(path, model.network.state_dict(), model.config, note="tiny")
+    again = ExpressionModel.load(path)
+    assert again.config == model.config
+    sound = voice(1)
+    np.testing.assert_allclose(again.predict(sound).speech, model.predict(sound).speech, atol=2e-3)
+
+
+def test_missing_and_damaged_checkpoints(model, tmp_path):
+    path = tmp_path / "expression.safetensors"
+    with pytest.raises(UserError) as caught:
+        ExpressionModel.load(path)
+    assert caught.value.code == ExitCode.MISSING
+    save_checkpoint(path, model.network.state_dict(), model.config)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError) as caught:
+        ExpressionModel.load(path)
+    assert caught.value.code == ExitCode.MISSING
