@@ -139,8 +139,12 @@ class FaceTracks:
         extra = {k: v[first : last + 1] for k, v in self.extra.items()}
         return replace(self, start=self.start + float(step), extra=extra, **part)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], key: str = "") -> None:
         """Write the file beside its place and rename it, so that a killed run leaves no half file.
+
+        Args:
+            path: where to.
+            key: what the tracks were made from, as a hash; :func:`read_key` gives it back.
 
         Raises:
             UserError: the place cannot be written.
@@ -160,7 +164,7 @@ class FaceTracks:
         arrays |= {k: v for k, v in self.extra.items() if k not in arrays}
         try:
             with open(beside, "wb") as file:
-                _write_npz(file, arrays)
+                _write_npz(file, arrays, key)
             os.replace(beside, target)
         except OSError as error:
             raise UserError(f"Cannot write '{target}': {error.strerror or error}.",
@@ -204,9 +208,19 @@ class FaceTracks:
         )  # fmt: skip
 
 
-def _write_npz(file: Any, arrays: dict[str, Any]) -> None:
+def read_key(path: str | os.PathLike[str]) -> str:
+    """The key that a file was saved with; empty if it has none or is no tracks file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment.decode("ascii", "replace")
+    except (OSError, zipfile.BadZipFile):
+        return ""
+
+
+def _write_npz(file: Any, arrays: dict[str, Any], key: str) -> None:
     """Like ``np.savez_compressed``, with fixed time stamps: same tracks, same bytes."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = key.encode("ascii")
         for name in sorted(arrays):
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turn a voice (sound or film file) into face tracks."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+from ..emotion_curve import parse_weights
+from ..errors import UserError
+from ..protocol import AnimateParams
+from ..tracks import parse_fps
+from .terminal import reporting
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("voice", metavar="VOICE", help="wav, flac, mp3, ogg, m4a, mp4, mov, mkv")
+    parser.add_argument("-o", "--output", required=True, metavar="TRACKS.npz")
+    emotion = parser.add_mutually_exclusive_group()
+    emotion.add_argument("--emotion", default="", metavar="NAME=WEIGHT,...",
+                         help="constant weights 0..1; what is left of 1 is neutral")  # fmt: skip
+    emotion.add_argument("--emotion-file", metavar="FILE", help="weights over time, .json or .csv")
+    parser.add_argument("--fps", type=frame_rate, default=Fraction(25), metavar="N/D",
+                        help="frame rate (25)")  # fmt: skip
+    parser.add_argument("--seed", type=natural, default=0, help="same seed, same face (0)")
+    parser.add_argument("--start", type=number(0), default=0.0, metavar="S",
+                        help="seconds of the file to skip")  # fmt: skip
+    parser.add_argument("--length", type=number(1e-9), metavar="S", help="seconds to take")
+    parser.add_argument("--lip-strength", type=number(0), default=1.0, metavar="X",
+                        help="scales mouth motion (1)")  # fmt: skip
+    parser.add_argument("--head-strength", type=number(0), default=1.0, metavar="X",
+                        help="scales head motion (1)")  # fmt: skip
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="networks of your own training")
+    parser.add_argument("--overwrite", action="store_true", help="do it again if it is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Animate; print where the tracks are."""
+    params = AnimateParams(
+        voice=args.voice,
+        output=args.output,
+        fps=(args.fps.numerator, args.fps.denominator),
+        start=args.start,
+        length=args.length,
+        emotion=parse_weights(args.emotion),
+        emotion_file=args.emotion_file,
+        seed=args.seed,
+        lip_strength=args.lip_strength,
+        head_strength=args.head_strength,
+    )
+    from ..pipeline import animate_to_file
+
+    with reporting() as progress:
+        done = animate_to_file(params, progress, weights=args.weights, overwrite=args.overwrite)
+    note = " (was there already)" if done.skipped else ""
+    print(f"{done.tracks}: {done.frames} frames at {args.fps} fps{note}")
+    return 0
+
+
+def frame_rate(text: str) -> Fraction:
+    """A frame rate on the command line."""
+    try:
+        return parse_fps(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def number(low: float) -> Callable[[str], float]:
+    """A converter for finite numbers from ``low`` on."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value < math.inf:
+            what = "a number above 0" if low > 0 else "a number from 0 on"
+            raise argparse.ArgumentTypeError(f"expected {what}, got '{text}'")
+        return value
+
+    return convert
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got '{text}'")
+    return int(text)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From exceptions to exit codes, for the commands and the worker alike.
+
+- No ``bpy`` module use; standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from ..errors import Cancelled, ExitCode, UserError
+
+SETUP_HINT = "Run 'python3 -m installer setup'."
+
+
+def as_user_error(error: BaseException) -> UserError | None:
+    """The same as an error for users, or None if it is a bug."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, Cancelled | KeyboardInterrupt):
+        return UserError("Cancelled.", "", ExitCode.CANCELLED)
+    if is_out_of_memory(error):
+        return UserError("The memory does not suffice for this.",
+                         "Close other programs, or ask for less: a shorter piece, a smaller size.",
+                         ExitCode.DEVICE)  # fmt: skip
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        # A module of ours that is not there is a bug; anybody else's is an engine not set up.
+        if error.name.split(".")[0] != __package__.split(".")[0]:
+            return UserError(f"The engine lacks the Python module '{error.name}'.", SETUP_HINT,
+                             ExitCode.MISSING)  # fmt: skip
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether numpy, torch on the CPU, or torch on a device ran out of memory."""
+    # By name: torch may not be installed, and need not be imported to find out.
+    name = type(error).__name__
+    return (
+        isinstance(error, MemoryError)
+        or name == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
+
+
+def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Run a command; report a user's error in one line; let a bug keep its traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return run(args)
+    except BaseException as error:
+        known = as_user_error(error)
+        if known is None:
+            raise
+        print(known, file=sys.stderr)
+        return known.code
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writing files so that a killed run leaves no half one, and telling what a file holds.
+
+- No ``bpy`` module use; standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import UserError
+
+
+@contextmanager
+def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to, and rename it when the block ends well.
+
+    Raises:
+        UserError: the place cannot be written.
+
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        try:
+            yield beside
+            os.replace(beside, target)
+        except OSError as error:
+            raise UserError(f"Cannot write '{target}': {error.strerror or error}.",
+                            "Choose a folder that you can write to, with room on the disk.") from error  # fmt: skip
+    finally:
+        # Where the parent is no folder there is nothing to clear, and unlink would say so.
+        if beside.parent.is_dir():
+            beside.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a small file in one go, beside and renamed.
+
+    Raises:
+        UserError: the place cannot be written.
+
+    """
+    with written_beside(path) as beside:
+        beside.write_bytes(data)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out before the work, not after it, that ``path`` cannot be written.
+
+    Raises:
+        UserError: its folder is missing or closed, or it is a folder itself.
+
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise UserError(f"Expected a file to write, got the folder '{target}'.", "Name a file in it.")
+    if not target.parent.is_dir():
+        raise UserError(f"There is no folder '{target.parent}' to write '{target.name}' in.",
+                        "Make it, or choose another place.")  # fmt: skip
+    if not os.access(target.parent, os.W_OK):
+        raise UserError(f"Cannot write in '{target.parent}'.", "Choose a folder that you can write to.")
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hex.
+
+    Raises:
+        UserError: missing or unreadable.
+
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"There is no file '{path}'.", "Check the path.") from None
+    except OSError as error:
+        raise UserError(f"Cannot read '{path}': {error.strerror or error}.",
+                        "Check the path and its permissions.") from error  # fmt: skip

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a voice to face tracks: GMEG's expression and NFMG's motion, at the asked frame rate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from . import emotion_curve
+from .errors import UserError
+from .files import check_writable, digest
+from .progress import Progress, silent
+from .protocol import AnimateParams
+from .tracks import FaceTracks, read_key
+
+if TYPE_CHECKING:
+    from .models.expression import ExpressionModel
+    from .models.motion import MotionModel
+
+WEIGHTS: Final = Path(__file__).parent / "weights"
+VERSION: Final = 1
+"""Goes up with every change that gives other tracks from the same input."""
+
+LEFTOVER: Final = Fraction(1, 100)
+"""A last piece of sound shorter than this share of a frame makes no frame of its own."""
+
+
+@dataclass(frozen=True)
+class AnimateResult:
+    """What was written."""
+
+    tracks: str
+    """path"""
+    frames: int
+    """their number"""
+    fps: tuple[int, int]
+    """numerator, denominator"""
+    start: float
+    """seconds of the voice before the first frame"""
+    skipped: bool
+    """it was there already, made from the same input"""
+
+
+def animate_to_file(
+    params: AnimateParams,
+    progress: Progress = silent,
+    *,
+    weights: Path | None = None,
+    overwrite: bool = False,
+) -> AnimateResult:
+    """Animate and write the tracks, unless they are there, made from the same input.
+
+    Raises:
+        UserError: wrong input, no networks, or a place that cannot be written.
+
+    """
+    check_writable(params.output)
+    key = content_key(params, weights or WEIGHTS)
+    skipped = not overwrite and read_key(params.output) == key
+    if skipped:
+        tracks = FaceTracks.load(params.output)
+    else:
+        tracks = animate(params, progress, weights=weights)
+        tracks.save(params.output, key)
+    return AnimateResult(params.output, len(tracks), params.fps, tracks.start, skipped)
+
+
+def animate(
+    params: AnimateParams, progress: Progress = silent, *, weights: Path | None = None
+) -> FaceTracks:
+    """Turn a voice into face tracks.
+
+    Args:
+        params: the voice and what to make of it; ``output`` is not looked at.
+        progress: told the stages ``voice``, ``expression`` and ``motion``.
+        weights: the folder of the networks; None is the one that ships.
+
+    Raises:
+        UserError: wrong input, or no networks.
+
+    """
+    fps = _checked_fps(params)
+    curve = _curve(params)
+    progress("voice", 0, 1)
+    from .audio import SAMPLE_RATE, load
+
+    samples = load(params.voice, params.start, params.length)
+    progress("voice", 1, 1)
+    progress("networks", 0, 1)
+    expression_model, motion_model = load_models(weights or WEIGHTS)
+    progress("networks", 1, 1)
+    times = frame_times(frame_count(Fraction(len(samples), SAMPLE_RATE), fps), fps)
+
+    from .models.expression import COEFFICIENT_RATE, coefficient_count
+
+    steps = np.arange(coefficient_count(len(samples))) / COEFFICIENT_RATE
+    performance = expression_model.predict(
+        samples,
+        curve.at(steps).astype(np.float32),
+        seed=params.seed,
+        lip_strength=params.lip_strength,
+        progress=lambda done, total: progress("expression", done, total),
+    )
+    motion = motion_model.generate(
+        samples, seed=params.seed, progress=lambda done, total: progress("motion", done, total)
+    ).at(times)
+    strength = np.float32(params.head_strength)
+    return FaceTracks(
+        fps=fps,
+        expression=_resample(performance.expression, steps, times),
+        speech=_resample(performance.speech, steps, times),
+        blink=motion.blink,
+        gaze=motion.gaze,
+        head_rotation=motion.head_rotation * strength,
+        head_translation=motion.head_translation * strength,
+        emotion=curve.at(times).astype(np.float32),
+        start=params.start,
+    )
+
+
+def frame_count(duration: Fraction, fps: Fraction) -> int:
+    """Frames that cover ``duration`` seconds; at least one."""
+    return max(1, math.ceil(duration * fps - LEFTOVER))
+
+
+def frame_times(count: int, fps: Fraction) -> npt.NDArray[np.float64]:
+    """(T,) seconds from the first frame, exact to rounding even after hours."""
+    return np.arange(count, dtype=np.float64) * fps.denominator / fps.numerator
+
+
+@lru_cache(maxsize=1)
+def load_models(weights: Path) -> tuple[ExpressionModel, MotionModel]:
+    """Both networks; they stay loaded for the next voice.
+
+    Raises:
+        UserError: one is missing (code 4).
+
+    """
+    from .models.expression import ExpressionModel
+    from .models.motion import MotionModel
+
+    return (
+        ExpressionModel.load(weights / "expression.safetensors"),
+        MotionModel.load(weights / "motion.safetensors"),
+    )
+
+
+def content_key(params: AnimateParams, weights: Path) -> str:
+    """A hash of all that the tracks depend on.
+
+    Raises:
+        UserError: the voice or the emotion file cannot be read.
+
+    """
+    said = asdict(params) | {"output": None, "voice": digest(params.voice), "version": VERSION}
+    if params.emotion_file is not None:
+        said["emotion_file"] = digest(params.emotion_file)
+    for name in ("expression", "motion"):
+        file = weights / f"{name}.safetensors"
+        said[name] = digest(file) if file.is_file() else None
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _checked_fps(params: AnimateParams) -> Fraction:
+    numerator, denominator = params.fps
+    fps = Fraction(numerator, denominator) if denominator else Fraction(0)
+    if not 1 <= fps <= 1000:
+        raise UserError(f"Expected a frame rate from 1 to 1000, got {numerator}/{denominator}.",
+                        "Write it as numerator and denominator.")  # fmt: skip
+    for name in ("lip_strength", "head_strength"):
+        value = getattr(params, name)
+        if not 0 <= value < math.inf:
+            raise UserError(f"Expected a {name} of 0 or more, got {value}.", "1 is as predicted.")
+    if params.seed < 0:
+        raise UserError(f"Expected a seed of 0 or more, got {params.seed}.", "Any such number will do.")
+    return fps
+
+
+def _curve(params: AnimateParams) -> emotion_curve.EmotionCurve:
+    if params.emotion_file is None:
+        return emotion_curve.constant(params.emotion)
+    if params.emotion:
+        raise UserError("Got constant emotion weights and a curve too.", "Give one of them.")
+    return emotion_curve.load(params.emotion_file)
+
+
+def _resample(
+    values: npt.NDArray[np.float32], steps: npt.NDArray[np.float64], times: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """(S, C) at the instants ``steps`` to (T, C) at ``times``, linear between steps."""
+    return np.stack([np.interp(times, steps, c) for c in values.T], axis=1).astype(np.float32)
