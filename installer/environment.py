@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make a virtual environment from lock files: resolve, download, install, check, and only then record.
+
+The record (a JSON file) is removed first and written last: an environment without one is not whole,
+and the next set-up makes it anew from the wheels that are already downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.error
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from . import download, lockfile, pip_settings
+from .errors import BAD_INPUT, DEVICE, UserError, told
+from .exclusive import only_one
+from .index import Finder, Opener, Wheel, reason
+from .lockfile import Pinned
+from .places import REQUIREMENTS, SCRIPTS, downloads, home, interpreter
+from .progress import Progress, say
+
+TORCH_INDEX = "https://download.pytorch.org/whl"
+"""Torch's vendor, asked for its builds where pip's own sources have none of the locked ones."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a set-up may use beside pip's own configuration."""
+
+    wheels: Path | None = None
+    """A folder of wheels, looked in first."""
+    offline: bool = False
+    """Use only what is on this machine."""
+
+    def sources(self) -> pip_settings.Sources:
+        """All places to look in, the nearest first."""
+        if self.wheels is not None and not self.wheels.is_dir():
+            raise UserError(
+                f"The wheel folder {self.wheels} does not exist.",
+                "Give --wheels an existing folder.",
+                BAD_INPUT,
+            )
+        configured = pip_settings.read()
+        near = [str(p) for p in (downloads(), self.wheels) if p is not None]
+        return replace(configured, find_links=(*near, *configured.find_links))
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One virtual environment: where, from which locks, checked by which code."""
+
+    title: str
+    folder: Path
+    record: Path
+    locks: tuple[Path, ...]
+    python: Path
+    """The interpreter that it is made with."""
+    check: str
+    """Code that the finished environment runs; it prints a JSON object for the record."""
+
+    @property
+    def interpreter(self) -> Path:
+        """Its Python."""
+        return interpreter(self.folder)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What an earlier set-up recorded; empty when there is nothing whole."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write beside and rename, so that a killed run leaves no half file."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def missing_locks(wanted: Environment) -> list[Path]:
+    """The locks that the environment does not hold yet, as recorded."""
+    record = read_record(wanted.record)
+    held = record.get("locks", {}) if wanted.interpreter.exists() else {}
+    return [lock for lock in wanted.locks if held.get(lock.name) != lockfile.digest([lock])]
+
+
+def ensure(wanted: Environment, network: Network) -> None:
+    """Make the environment, or bring it up to its locks; at once where nothing is to be done."""
+    if not missing_locks(wanted):
+        return
+    with told(home()), only_one(home()):
+        missing = missing_locks(wanted)
+        if missing:
+            _make(wanted, missing, network)
+
+
+def _make(wanted: Environment, missing: Sequence[Path], network: Network) -> None:
+    say(f"Setting up {wanted.title} in {wanted.folder}")
+    record = read_record(wanted.record) if wanted.interpreter.exists() else {}
+    held = dict(record.get("locks", {}))
+    stale = {lock.name for lock in missing} & set(held)
+    if not held or stale:
+        held, missing = {}, wanted.locks
+    with told(wanted.folder):
+        wanted.record.unlink(missing_ok=True)
+    pip, wheels = _download(wanted.python, missing, network)
+    if not held:
+        _fresh(wanted)
+    _install(wanted, pip, missing, wheels)
+    checked = run_json(wanted.interpreter, wanted.check)
+    locks = {**held, **{lock.name: lockfile.digest([lock]) for lock in missing}}
+    packages = {**record.get("packages", {})} if held else {}
+    packages.update({wheel.pinned.name: wheel.pinned.version for wheel in wheels})
+    write_json(
+        wanted.record,
+        {**checked, "interpreter": str(wanted.interpreter), "locks": locks, "packages": packages},
+    )
+
+
+def _download(python: Path, locks: Sequence[Path], network: Network) -> tuple[Path, list[Wheel]]:
+    """Fetch pip and every wheel that the locks name for this platform."""
+    sources = network.sources()
+    opener = Opener(sources)
+    _prune()
+    [pip] = _find(lockfile.read(REQUIREMENTS / "bootstrap.txt"), ["py3-none-any"], network)
+    [pip_wheel] = download.fetch_all([pip], downloads(), opener)
+    entries = [entry for lock in locks for entry in lockfile.read(lock)]
+    asked = json.dumps([[entry.name, entry.marker] for entry in entries])
+    said = subprocess.run(
+        [str(python), "-I", str(SCRIPTS / "wanted.py"), str(pip_wheel)],
+        input=asked,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer = json.loads(said.stdout)
+    wheels = _find([entries[n] for n in answer["wanted"]], answer["tags"], network)
+    download.fetch_all(wheels, downloads(), opener)
+    return pip_wheel, wheels
+
+
+def _prune() -> None:
+    """Drop downloads that no lock names: those of older versions, and broken ones."""
+    locks = REQUIREMENTS.glob("*.txt")
+    known = {
+        h
+        for lock in locks
+        if lock.name != "no-cuda.txt"
+        for p in lockfile.read(lock)
+        for h in p.hashes
+    }
+    for wheel in downloads().glob("*.whl"):
+        if download.sha256(wheel) not in known:
+            wheel.unlink()
+
+
+def _find(entries: Sequence[Pinned], tags: Sequence[str], network: Network) -> list[Wheel]:
+    finder = Finder(network.sources(), tags, network.offline)
+    found, missing, away = [], [], ""
+    for entry in entries:
+        wheel = None
+        try:
+            wheel = finder.find(entry)
+            if wheel is None and entry.name == "torch" and not network.offline:
+                build = entry.version.partition("+")[2] or "cpu"
+                wheel = finder.find(entry, f"{TORCH_INDEX}/{build}")
+        except (urllib.error.URLError, OSError) as error:
+            away = f" ({reason(error)})"
+        if wheel is None:
+            missing.append(f"{entry.name}=={entry.version}")
+            if away:
+                break
+        else:
+            found.append(wheel)
+    if missing:
+        raise _not_found(missing, away, network)
+    return found
+
+
+def _not_found(missing: Sequence[str], away: str, network: Network) -> UserError:
+    names = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+    if network.offline:
+        hint = f"Bring them: copy {downloads()} from a machine that is set up, and give it as --wheels DIR."
+        return UserError(f"Offline, and no wheel at hand for {names}.", hint)
+    hint = "Check the network and pip's configuration, or bring the wheels with --wheels DIR."
+    return UserError(f"No wheel found for {names}{away}.", hint)
+
+
+def _fresh(wanted: Environment) -> None:
+    with told(wanted.folder):
+        if wanted.folder.exists():
+            shutil.rmtree(wanted.folder)
+        wanted.folder.parent.mkdir(parents=True, exist_ok=True)
+    command = [str(wanted.python), "-m", "venv", "--without-pip", str(wanted.folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise UserError(
+            f"{wanted.python} makes no virtual environment: {_last_line(made)}.",
+            "Install its venv module (Debian: apt-get install python3-venv), and run it again.",
+        )
+
+
+def _install(
+    wanted: Environment, pip: Path, locks: Sequence[Path], wheels: Sequence[Wheel]
+) -> None:
+    """Install from the downloads alone, hashes required, nothing resolved."""
+    files = [downloads() / wheel.filename for wheel in wheels]
+    sizes = {_distribution(file): _unpacked(file) for file in files}
+    need, free = sum(sizes.values()), shutil.disk_usage(wanted.folder).free
+    if need > free:
+        raise UserError(
+            f"{wanted.title} needs {need / 1e6:.0f} MB, and {wanted.folder} has {free / 1e6:.0f} MB.",
+            "Free some space, or choose another folder with GMTALKER_HOME, and run it again.",
+            DEVICE,
+        )
+    command = [str(wanted.interpreter), str(pip / "pip"), "install", "--no-index", "--no-deps"]
+    command += ["--require-hashes", "--quiet", "--no-warn-script-location"]
+    command += ["--find-links", downloads().as_uri()]
+    command += [word for lock in locks for word in ("--requirement", str(lock))]
+    progress = Progress("Installing", need / 1e6, "MB")
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        process = subprocess.Popen(command, env=_quiet_pip(), stdout=errors, stderr=errors)
+        watching = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(wanted, sizes, progress, watching))
+        watcher.start()
+        try:
+            code = process.wait()
+        finally:
+            process.kill()
+            watching.set()
+            watcher.join()
+        if code:
+            errors.seek(0)
+            raise _pip_failed(wanted, errors.read())
+    progress.finish()
+
+
+def _watch(
+    wanted: Environment, sizes: Mapping[str, int], progress: Progress, stop: threading.Event
+) -> None:
+    """Tell how far pip is by the packages that have arrived."""
+    while not stop.wait(0.5):
+        arrived = [path.name for path in wanted.folder.glob("[Ll]ib/**/site-packages/*.dist-info")]
+        progress.set(sum(sizes.get(name, 0) for name in arrived) / 1e6)
+
+
+def _distribution(wheel: Path) -> str:
+    """The folder that marks the wheel as installed, e.g. ``numpy-1.26.4.dist-info``."""
+    return "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+
+
+def _unpacked(wheel: Path) -> int:
+    with zipfile.ZipFile(wheel) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
+
+
+def _quiet_pip() -> dict[str, str]:
+    """The surroundings for pip without anyone's settings: all it needs is on its command line."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
+    return {**kept, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INPUT": "1", "PYTHONUTF8": "1"}
+
+
+def _pip_failed(wanted: Environment, output: str) -> Exception:
+    if "No space left" in output or "not enough space" in output:
+        return UserError(
+            f"The disk got full while installing into {wanted.folder}.",
+            "Free some space, or choose another folder with GMTALKER_HOME, and run it again.",
+            DEVICE,
+        )
+    return RuntimeError(f"pip could not install {wanted.title}:\n{output}")
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (
+        done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+    ).splitlines()
+    return lines[-1].rstrip(".")
+
+
+def run_json(python: Path, code: str) -> dict[str, Any]:
+    """What ``code`` prints as JSON under another interpreter; the output itself when it fails."""
+    command = [str(python), "-I", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{python} failed:\n{done.stdout}{done.stderr}")
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer
+
+
+def python_at_hand() -> str:
+    """The Python that runs the installer, for messages."""
+    return f"Python {sys.version_info[0]}.{sys.version_info[1]}"
