@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put skin and parts together into the arrays of ``head.npz``.
+
+- No ``bpy`` module use. Used by the build script only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arkit import ARKIT_NAMES
+from .parts import (
+    EYEBALL_LEFT,
+    LASH_LOWER_LEFT,
+    LASH_UPPER_LEFT,
+    Piece,
+    build_gums,
+    build_teeth,
+    build_tongue,
+    eyeball,
+    fit_sphere,
+    part_triangles,
+    teeth_of,
+)
+from .shapes import arkit_fields, loop, settle, shape, sides, tongue_out
+from .skin import LID_RING, LIP_RING, MOUTH, Skin, fit_skin
+from .surface import Chart, Floats, Ict, Ints, load_ict
+
+PIVOT = np.array([0.0, -0.020, -0.005])
+"""The head's pivot in ICT's space, metres: below and behind the ear canals."""
+PARTS = (
+    "skin", "mouth", "gums", "teeth_upper", "teeth_lower", "tongue", "eye_left", "eye_right", "lash",
+)  # fmt: skip
+MATERIALS = ("skin", "lips", "mouth", "gums", "teeth", "tongue", "eye", "lash")
+MATERIAL_OF = {
+    "skin": "skin", "mouth": "mouth", "gums": "gums", "teeth_upper": "teeth",
+    "teeth_lower": "teeth", "tongue": "tongue", "eye_left": "eye", "eye_right": "eye",
+    "lash": "lash",
+}  # fmt: skip
+FLIP = np.array([-1.0, 1.0, 1.0])
+
+
+def _skin_piece(ict: Ict, chart: Chart, skin: Skin) -> Piece:
+    corners = chart.triangles[skin.triangle]
+    quads = np.array(skin.template.quads)
+    count = len(corners)
+    return Piece("skin", corners, skin.bary, np.zeros((count, 3)), quads, np.zeros((count, 2)))
+
+
+def _lashes(ict: Ict, skin: Skin, piece: Piece, upper: bool) -> Piece:
+    """Strip of the left eye: roots on the lid's edge, tips on the tips of ICT's lashes."""
+    root = sides(skin, "eye_left", LID_RING)[1 if upper else 0][1:-1]
+    span = LASH_UPPER_LEFT if upper else LASH_LOWER_LEFT
+    cards = np.arange(*span)
+    eye = fit_sphere(ict.neutral[slice(*EYEBALL_LEFT)])[0]
+    base = piece.place(ict.neutral)[root]
+    reach = np.linalg.norm(ict.neutral[cards] - eye, axis=1)
+    tips = cards[reach > np.quantile(reach, 0.6)]
+    tip = tips[np.abs(ict.neutral[tips, 0][None] - base[:, 0, None]).argmin(1)]
+    length = ict.neutral[tip] - base
+    length *= np.minimum(1.0, (0.009 if upper else 0.005) / np.linalg.norm(length, axis=1))[:, None]
+    corners = np.concatenate([piece.corners[root], np.repeat(tip[:, None], 3, 1)])
+    bary = np.concatenate([piece.bary[root], np.tile([1.0, 0, 0], (len(tip), 1))])
+    offset = np.concatenate([np.zeros_like(base), base + length - ict.neutral[tip]])
+    n = len(root)
+    k = np.arange(n - 1)
+    quads = np.stack([k, k + 1, n + k + 1, n + k], axis=1)
+    uv = np.concatenate([np.stack([np.linspace(0, 1, n), np.full(n, y)], 1) for y in (0.0, 1.0)])
+    return Piece("lash", corners, bary, offset, quads if upper else quads[:, ::-1], uv)
+
+
+def _mirror_piece(ict: Ict, piece: Piece) -> Piece:
+    return Piece(
+        piece.name, ict.mirror[piece.corners], piece.bary, piece.offset * FLIP,
+        piece.quads[:, ::-1], piece.uv,
+    )  # fmt: skip
+
+
+def _eyes(ict: Ict) -> tuple[Floats, float]:
+    centre, radius = fit_sphere(ict.neutral[slice(*EYEBALL_LEFT)])
+    return np.stack([centre, centre * FLIP]), radius
+
+
+def _jaw_hinge(ict: Ict, jaw_open: Floats) -> Floats:
+    """(2, 3) the axis about which jawOpen turns the lower teeth (rigid fit, then fixed point)."""
+    lower = np.concatenate([g for g in teeth_of(ict) if ict.neutral[g, 1].mean() < -0.0335])
+    a = ict.neutral[lower][:, 1:]
+    b = a + jaw_open[lower][:, 1:]
+    u, _, vt = np.linalg.svd((a - a.mean(0)).T @ (b - b.mean(0)))
+    turn = (u @ np.diag([1, np.sign(np.linalg.det(u @ vt))]) @ vt).T
+    fixed = np.linalg.solve(np.eye(2) - turn, b.mean(0) - turn @ a.mean(0))
+    return np.array([[x, *fixed] for x in (0.05, -0.05)])
+
+
+def _smoothstep(x: Floats) -> Floats:
+    t = np.clip(x, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _brow_mask(ict: Ict, points: Floats, landmarks: Ints) -> Floats:
+    """(V,) 0..1 along ICT's brow landmarks (17 to 21 right, 22 to 26 left)."""
+    mask = np.zeros(len(points))
+    for chosen in (landmarks[17:22], landmarks[22:27]):
+        line = ict.neutral[chosen]
+        fine = np.stack(
+            [np.interp(np.linspace(0, 4, 41), np.arange(5), line[:, d]) for d in range(3)], axis=1
+        )
+        far = np.linalg.norm(points[:, None] - fine[None], axis=2).min(1)
+        mask = np.maximum(mask, 1 - _smoothstep((far - 0.002) / 0.006))
+    return mask
+
+
+def _landmarks(skin: Skin, points: Floats, hinge: Floats) -> tuple[list[str], Ints]:
+    lower, upper = sides(skin, "mouth", LIP_RING)
+    mid = len(lower) // 2
+    found = {
+        "lip_upper_inner": upper[mid], "lip_lower_inner": lower[mid],
+        "lip_corner_left": lower[-1], "lip_corner_right": lower[0],
+    }  # fmt: skip
+    for side, eye in (("left", "eye_left"), ("right", "eye_right")):
+        low, high = sides(skin, eye, LID_RING)
+        outer, inner = (low[-1], low[0]) if side == "left" else (low[0], low[-1])
+        found |= {
+            f"eye_outer_{side}": outer, f"eye_inner_{side}": inner,
+            f"lid_upper_{side}": high[len(high) // 2], f"lid_lower_{side}": low[len(low) // 2],
+        }  # fmt: skip
+    column = [skin.template.grid(0, j) for j in range(MOUTH.rows[0] + 1)]
+    middle = np.array([v for k, v in skin.template.index.items() if k[0] == "grid" and k[1] == 0])
+    found["nose_tip"] = middle[points[middle, 2].argmax()]
+    jaw = np.array(column)
+    near = jaw[points[jaw, 1] > points[found["lip_lower_inner"], 1] - 0.05]
+    found["chin"] = near[points[near, 2].argmax()] if len(near) else jaw[-1]
+    return list(found), np.array([int(v) for v in found.values()])
+
+
+def assemble(folder: Path) -> dict[str, NDArray[np.generic]]:
+    """All arrays of ``head.npz`` from the ICT data in ``folder``."""
+    import json
+
+    ict = load_ict(folder)
+    named = json.loads((folder / "vertex_indices.json").read_text())
+    chart = Chart(ict)
+    skin = fit_skin(ict, chart)
+    body = _skin_piece(ict, chart, skin)
+    pieces = [body, build_gums(ict, True), build_gums(ict, False), *build_teeth(ict)]
+    pieces.append(build_tongue(ict))
+    tongue_at = len(pieces) - 1
+    for upper in (True, False):
+        strip = _lashes(ict, skin, body, upper)
+        pieces += [strip, _mirror_piece(ict, strip)]
+    fields = arkit_fields(ict)
+    rest = [p.place(ict.neutral) for p in pieces]
+    deltas = [p.carry(fields) for p in pieces]
+    identity = [p.carry(ict.identities) for p in pieces]
+    deltas[tongue_at][shape("tongueOut")] = tongue_out(rest[tongue_at])
+
+    eyes, radius = _eyes(ict)
+    settle(skin, rest[0], deltas[0], eyes, radius)
+    names = [p.name for p in pieces]
+    quads, uvs = [p.quads for p in pieces], [p.uv for p in pieces]
+    ball, ball_faces, ball_uv = eyeball()
+    for side, name in enumerate(("eye_left", "eye_right")):
+        span = np.arange(*EYEBALL_LEFT)
+        centre = ict.identities[:, span if side == 0 else ict.mirror[span]].mean(1)
+        rest.append(eyes[side] + radius * ball)
+        deltas.append(np.zeros((len(ARKIT_NAMES), len(ball), 3)))
+        identity.append(np.repeat(centre[:, None], len(ball), 1))
+        names.append(name)
+        quads.append(ball_faces)
+        uvs.append(ball_uv)
+    return _arrays(ict, skin, named, rest, deltas, identity, names, quads, uvs, eyes, radius, fields)
+
+
+def _arrays(ict, skin, named, rest, deltas, identity, names, quads, uvs, eyes, radius, fields):  # type: ignore[no-untyped-def]
+    inside = {k for k in skin.template.index if k[0] == "mouth" and int(k[1]) > LIP_RING}
+    inside |= {k for k in skin.template.index if k[0] == "mouth_cap"}
+    cavity = np.array([k in inside for k in skin.template.index])
+    part = np.concatenate([np.full(len(r), PARTS.index(n)) for r, n in zip(rest, names, strict=True)])
+    part[: len(cavity)][cavity] = PARTS.index("mouth")
+    starts = np.cumsum([0] + [len(r) for r in rest])
+    faces = np.concatenate([np.where(q >= 0, q + s, -1) for q, s in zip(quads, starts, strict=False)])
+    points = np.concatenate(rest)
+    material = np.array([MATERIALS.index(MATERIAL_OF[PARTS[part[f[0]]]]) for f in faces])
+    skin_faces = faces[: len(quads[0])]
+    lips = np.zeros(len(points), bool)
+    for ring in range(6, LIP_RING + 4):
+        lips[skin.ring("mouth", ring)] = True
+    material[: len(skin_faces)][lips[skin_faces].all(1)] = MATERIALS.index("lips")
+    skin_part = (part[skin_faces] == PARTS.index("mouth")).any(1) & ~lips[skin_faces].all(1)
+    material[: len(skin_faces)][skin_part] = MATERIALS.index("mouth")
+    height = points[:, 1] - 0.35 * points[:, 2]
+    weight = np.where(part == PARTS.index("skin"), _smoothstep((height + 0.155) / 0.07), 1.0)
+    weight = np.round(weight * 32) / 32
+    uv = np.concatenate(uvs)
+    spin = np.arctan2(points[:, 0], points[:, 2])
+    own = np.isin(part, [0, 1])
+    uv[own] = np.stack([0.5 + spin / (2 * np.pi), (points[:, 1] + 0.2) / 0.36], 1)[own]
+    landmarks = np.array(named["idx_to_landmark_verts"])
+    mask = _brow_mask(ict, points, landmarks) * (part == 0)
+    hinge = _jaw_hinge(ict, fields[shape("jawOpen")])
+    mark_names, marks = _landmarks(skin, points, hinge)
+    for side, index in (("left", landmarks[22]), ("right", landmarks[21])):
+        mark_names.append(f"brow_inner_{side}")
+        body = np.nonzero(part == 0)[0]
+        near = np.linalg.norm(points[body] - ict.neutral[index], axis=1)
+        marks = np.append(marks, body[near.argmin()])
+    return {
+        "vertices": (points - PIVOT).astype(np.float32),
+        "faces": faces.astype(np.int32),
+        "uv": uv.astype(np.float32),
+        "faces_uv": faces.astype(np.int32),
+        "face_material": material.astype(np.uint8),
+        "material_names": np.array(MATERIALS),
+        "vertex_part": part.astype(np.uint8),
+        "part_names": np.array(PARTS),
+        "shape_names": np.array(ARKIT_NAMES),
+        "shape_deltas": np.concatenate(deltas, axis=1).astype(np.float16),
+        "identity_deltas": np.concatenate(identity, axis=1).astype(np.float16),
+        "head_weight": weight.astype(np.float32),
+        "eye_center": (eyes - PIVOT).astype(np.float32),
+        "eye_radius": np.float32(radius),
+        "brow_mask": mask.astype(np.float32),
+        "landmark_names": np.array(mark_names),
+        "landmark_indices": marks.astype(np.int32),
+        "jaw_hinge": (hinge - PIVOT).astype(np.float32),
+    }
