@@ -8,6 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+if not __package__:  # started from elsewhere, as ``python3 /path/to/installer``
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    __package__ = "installer"
+
 MINIMUM = (3, 9)
 SERIES = ("4.5", "5.0", "5.2")
 
