@@ -40,7 +40,7 @@ def euler_degrees(axis_angle: npt.ArrayLike) -> Array:
     yaw = np.arctan2(r[:, 0, 2], r[:, 2, 2])
     pitch = np.arcsin(np.clip(r[:, 1, 2], -1, 1))
     roll = np.arctan2(r[:, 1, 0], r[:, 1, 1])
-    return np.degrees(np.stack([yaw, pitch, roll], axis=1))
+    return np.stack([yaw, pitch, roll], axis=1) * (180 / np.pi)
 
 
 def axis_angle(euler: npt.ArrayLike) -> Array:

@@ -20,6 +20,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,7 +137,7 @@ def _curve(
         raise UserError(f"{label} names an emotion twice.", _NAMES)
     if any(len(row) != len(names) for row in rows):
         raise UserError(f"{label} should have {len(names)} weights in each row.", _FORM)
-    if any(b <= a for a, b in zip(times, times[1:])):
+    if any(b <= a for a, b in pairwise(times)):
         raise UserError(f"{label} has times that do not rise.", "Sort its rows by time.")
     for name in names:
         if name not in EMOTIONS:

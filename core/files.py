@@ -58,12 +58,16 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """
     target = Path(path)
     if target.is_dir():
-        raise UserError(f"Expected a file to write, got the folder '{target}'.", "Name a file in it.")
+        raise UserError(
+            f"Expected a file to write, got the folder '{target}'.", "Name a file in it."
+        )
     if not target.parent.is_dir():
         raise UserError(f"There is no folder '{target.parent}' to write '{target.name}' in.",
                         "Make it, or choose another place.")  # fmt: skip
     if not os.access(target.parent, os.W_OK):
-        raise UserError(f"Cannot write in '{target.parent}'.", "Choose a folder that you can write to.")
+        raise UserError(
+            f"Cannot write in '{target.parent}'.", "Choose a folder that you can write to."
+        )
 
 
 def digest(path: str | os.PathLike[str]) -> str:

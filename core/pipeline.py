@@ -100,7 +100,8 @@ def animate(
     progress("networks", 1, 1)
     times = frame_times(frame_count(Fraction(len(samples), SAMPLE_RATE), fps), fps)
 
-    from .models.expression import COEFFICIENT_RATE, coefficient_count
+    from .models.expression import coefficient_count
+    from .models.expression_network import COEFFICIENT_RATE
 
     steps = np.arange(coefficient_count(len(samples))) / COEFFICIENT_RATE
     performance = expression_model.predict(
@@ -181,7 +182,9 @@ def _checked_fps(params: AnimateParams) -> Fraction:
         if not 0 <= value < math.inf:
             raise UserError(f"Expected a {name} of 0 or more, got {value}.", "1 is as predicted.")
     if params.seed < 0:
-        raise UserError(f"Expected a seed of 0 or more, got {params.seed}.", "Any such number will do.")
+        raise UserError(
+            f"Expected a seed of 0 or more, got {params.seed}.", "Any such number will do."
+        )
     return fps
 
 

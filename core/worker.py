@@ -25,7 +25,15 @@ from typing import Any, Final, TextIO
 from .cli.guard import as_user_error
 from .errors import Cancelled, ExitCode, UserError
 from .progress import Pace, Progress
-from .protocol import CANCEL_GRACE, PROTOCOL, AnimateParams, RenderParams, event, parse_line, parse_params
+from .protocol import (
+    CANCEL_GRACE,
+    PROTOCOL,
+    AnimateParams,
+    RenderParams,
+    event,
+    parse_line,
+    parse_params,
+)
 from .version import installed, version
 
 log = logging.getLogger(__name__)
@@ -144,7 +152,9 @@ class Worker:
                 return
             last = (stage, now)
             seconds = None if left is None else round(left, 2)
-            self._send("progress", job.id, stage=stage, done=done, total=total, seconds_left=seconds)
+            self._send(
+                "progress", job.id, stage=stage, done=done, total=total, seconds_left=seconds
+            )
 
         return progress
 

@@ -8,7 +8,9 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--avatar", default="ada", metavar="NAME", help="the avatar to render (ada)")
+    parser.add_argument(
+        "--avatar", default="ada", metavar="NAME", help="the avatar to render (ada)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads for torch")
 
 

@@ -17,5 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Hand over to the part's own command."""
-    module = importlib.import_module(f"...evaluation.{args.part}", __package__)
+    module = importlib.import_module(f"..evaluation.{args.part}", __package__)
     return int(module.main(args.rest))

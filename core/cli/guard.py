@@ -27,11 +27,11 @@ def as_user_error(error: BaseException) -> UserError | None:
         return UserError("The memory does not suffice for this.",
                          "Close other programs, or ask for less: a shorter piece, a smaller size.",
                          ExitCode.DEVICE)  # fmt: skip
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        # A module of ours that is not there is a bug; anybody else's is an engine not set up.
-        if error.name.split(".")[0] != __package__.split(".")[0]:
-            return UserError(f"The engine lacks the Python module '{error.name}'.", SETUP_HINT,
-                             ExitCode.MISSING)  # fmt: skip
+    # A module of ours that is not there is a bug; anybody else's is an engine not set up.
+    missing = isinstance(error, ModuleNotFoundError) and error.name or ""
+    if missing and missing.split(".")[0] != __package__.split(".")[0]:
+        return UserError(f"The engine lacks the Python module '{missing}'.", SETUP_HINT,
+                         ExitCode.MISSING)  # fmt: skip
     return None
 
 

@@ -37,7 +37,11 @@ class Reporter:
             return  # nothing done is not worth a line, and a refusal stays the only one
         now = self._clock()
         ends = done >= total
-        if not ends and stage == self._stage and now - self._last < (0.1 if self._live else INTERVAL):
+        if (
+            not ends
+            and stage == self._stage
+            and now - self._last < (0.1 if self._live else INTERVAL)
+        ):
             return
         self._stage, self._last = stage, now
         text = f"{stage}: {done}/{total}" + (f", {clock_text(left)} left" if left else "")
