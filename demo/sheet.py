@@ -148,10 +148,10 @@ def draw(folder: Path) -> Image.Image:
     columns = [int(path.stem) for path in heads]
     sheet = Sheet(tracks, columns, rows=2, plots=5)
     sheet.title(job["title"], job["detail"])
-    frames = [folder / "frames" / f"frame_{index + 1:06d}.png" for index in columns]
+    frames = [folder / job["frames_folder"] / f"frame_{index + 1:06d}.png" for index in columns]
     sheet.pictures("photoreal head", frames)
     sheet.pictures("keyframed head", heads)
-    sheet.wave("voice", audio.load(folder / job["voice"]).astype(np.float64))
+    sheet.wave("voice", audio.load(folder / job["voice_copy"]).astype(np.float64))
     emotions = [
         Curve(name, tracks.emotion[:, n].astype(np.float64), EMOTION_COLOURS[name])
         for n, name in enumerate(tracks.emotion_names)
