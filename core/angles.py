@@ -12,23 +12,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from .head.model import rotation_matrix
+
 Array = npt.NDArray[np.float64]
-
-
-def rotation_matrices(axis_angle: npt.ArrayLike) -> Array:
-    """(T, 3) axis-angle, radians, to (T, 3, 3), by Rodrigues' formula."""
-    vector = np.asarray(axis_angle, np.float64)
-    angle = np.linalg.norm(vector, axis=1)[:, None, None]
-    cross = np.zeros((len(vector), 3, 3))
-    x, y, z = vector.T
-    cross[:, 0, 1], cross[:, 0, 2] = -z, y
-    cross[:, 1, 0], cross[:, 1, 2] = z, -x
-    cross[:, 2, 0], cross[:, 2, 1] = -y, x
-    # sinc keeps both factors exact at no rotation; numpy's sinc takes multiples of pi.
-    first = np.sinc(angle / np.pi)
-    second = np.sinc(angle / 2 / np.pi) ** 2 / 2
-    out: Array = np.eye(3) + first * cross + second * (cross @ cross)
-    return out
 
 
 def euler_degrees(axis_angle: npt.ArrayLike) -> Array:
@@ -36,11 +22,11 @@ def euler_degrees(axis_angle: npt.ArrayLike) -> Array:
 
     The rotation is roll first, then pitch, then yaw: R = Ry(yaw) Rx(-pitch) Rz(roll).
     """
-    r = rotation_matrices(axis_angle)
+    r = rotation_matrix(axis_angle)
     yaw = np.arctan2(r[:, 0, 2], r[:, 2, 2])
     pitch = np.arcsin(np.clip(r[:, 1, 2], -1, 1))
     roll = np.arctan2(r[:, 1, 0], r[:, 1, 1])
-    return np.stack([yaw, pitch, roll], axis=1) * (180 / np.pi)
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1)), np.float64)
 
 
 def axis_angle(euler: npt.ArrayLike) -> Array:

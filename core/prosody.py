@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .audio import SAMPLE_RATE
-from .features import frame_count, log_mel
+from .features import FRAME_RATE, log_mel
 
 Array = npt.NDArray[np.float32]
 
@@ -37,16 +37,16 @@ def prosody(samples: Array) -> Array:
     """(N,) mono at 16 kHz to (T, 6), T = N // 640 + 1, columns as in :data:`NAMES`."""
     count = len(samples) // _HOP + 1
     mel = log_mel(samples)
-    step = len(mel) // 1  # 100 Hz
-    at = np.minimum(np.arange(count) * 4, step - 1)
-    around = np.clip(at[:, None] + np.arange(-2, 3), 0, frame_count(len(samples)) - 1)
+    at = np.arange(count) * (FRAME_RATE // RATE)
+    around = np.clip(at[:, None] + np.arange(-2, 3), 0, len(mel) - 1)
     energy = mel[around, -1].mean(1).clip(0, 1.2)
     bands = mel[around, :-1].mean(1)
     tilt = bands[:, :16].mean(1) - bands[:, 40:].mean(1)
     rise = np.clip(np.diff(energy, prepend=energy[:1]), 0, None)
     voiced, pitch = _pitch(samples, count)
     speaking = _speaking(energy)
-    return np.stack([energy, rise, tilt, voiced, pitch, speaking], axis=1).astype(np.float32)
+    columns = [energy, rise, tilt, voiced, pitch, speaking]
+    return np.asarray(np.stack(columns, axis=1), np.float32)
 
 
 def _pitch(samples: Array, count: int) -> tuple[Array, Array]:

@@ -28,7 +28,7 @@ def as_user_error(error: BaseException) -> UserError | None:
                          "Close other programs, or ask for less: a shorter piece, a smaller size.",
                          ExitCode.DEVICE)  # fmt: skip
     # A module of ours that is not there is a bug; anybody else's is an engine not set up.
-    missing = isinstance(error, ModuleNotFoundError) and error.name or ""
+    missing = (isinstance(error, ModuleNotFoundError) and error.name) or ""
     if missing and missing.split(".")[0] != __package__.split(".")[0]:
         return UserError(f"The engine lacks the Python module '{missing}'.", SETUP_HINT,
                          ExitCode.MISSING)  # fmt: skip

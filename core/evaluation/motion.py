@@ -12,7 +12,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -162,7 +162,7 @@ def band_shares(motion: Motion) -> Array:
     frequency, power = welch(np.diff(euler, axis=0), RATE, nperseg=min(256, len(euler) - 1), axis=0)
     total = power.sum(1)
     shares = [total[(frequency >= a) & (frequency < b)].sum() for a, b in BANDS]
-    return np.array(shares) / total.sum()
+    return np.asarray(np.array(shares) / total.sum(), np.float64)
 
 
 def nod_at_stress(motions: Sequence[Motion], heard: Sequence[npt.NDArray[np.float32]]) -> float:
@@ -190,5 +190,5 @@ def _ratio(speeds: Sequence[Array], heard: Sequence[npt.NDArray[np.float32]]) ->
     return float(speed[talking > 0.9].mean() / quiet.mean()) if len(quiet) else float("nan")
 
 
-def _r(value: float) -> float:
+def _r(value: float | np.floating[Any]) -> float:
     return round(float(value), 3)

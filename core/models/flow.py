@@ -73,8 +73,8 @@ class AffineCoupling(nn.Module):
             nn.Linear(width, 2 * self.last),
         )  # fmt: skip
         # Starting as the identity keeps many steps trainable.
-        nn.init.zeros_(self.net[-1].weight)
-        nn.init.zeros_(self.net[-1].bias)
+        for parameter in self.net[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def _parameters_of(self, kept: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = self.net(torch.cat([kept, condition], 1)).chunk(2, 1)
@@ -82,13 +82,13 @@ class AffineCoupling(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and shift."""
-        kept, moved = x.split([self.first, self.last], 1)
+        kept, moved = x[:, : self.first], x[:, self.first :]
         log_scale, shift = self._parameters_of(kept, condition)
         return torch.cat([kept, (moved + shift) * torch.exp(log_scale)], 1), log_scale.sum(1)
 
     def inverse(self, y: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Undo."""
-        kept, moved = y.split([self.first, self.last], 1)
+        kept, moved = y[:, : self.first], y[:, self.first :]
         log_scale, shift = self._parameters_of(kept, condition)
         return torch.cat([kept, moved * torch.exp(-log_scale) - shift], 1), -log_scale.sum(1)
 
@@ -117,6 +117,7 @@ class ConditionalFlow(nn.Module):
         """Noise (N, D) to data (N, D) and the log determinant (N,)."""
         log_det = z.new_zeros(len(z))
         for transform in reversed(self.transforms):
+            assert isinstance(transform, ActNorm | InvertibleLinear | AffineCoupling)
             z, part = transform.inverse(z, condition)
             log_det = log_det + part
         return z, log_det
@@ -124,7 +125,8 @@ class ConditionalFlow(nn.Module):
     def log_likelihood(self, x: Tensor, condition: Tensor) -> Tensor:
         """(N,) exact log density of ``x`` under the condition, in nats."""
         z, log_det = self(x, condition)
-        return -0.5 * (z.square().sum(1) + self.size * math.log(2 * math.pi)) + log_det
+        density = -0.5 * (z.square().sum(1) + self.size * math.log(2 * math.pi))
+        return torch.as_tensor(density + log_det)
 
     @torch.no_grad()
     def fit_norms(self, x: Tensor, condition: Tensor) -> None:
