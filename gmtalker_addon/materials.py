@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Procedural materials of a head: skin, eyes, teeth, gums, tongue, mouth, lashes.
+
+They read attributes that `head_object` writes: `rest` (metres, or the direction from the eye's
+centre on the eyes) so that patterns stick to a moving face, and the masks `brow`, `lips`, `flush`,
+`scalp` and `crease_*`; and custom properties of the object, so that a face can flush or frown:
+`flush`, `pale`, `crease_brow`, `crease_forehead`, `wet_eyes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import bpy
+
+from .node_graph import Graph
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours (linear RGB) and amounts of a head."""
+
+    skin: Colour = (0.58, 0.36, 0.26)
+    flush: Colour = (0.55, 0.20, 0.15)
+    lips: Colour = (0.44, 0.17, 0.145)
+    brows: Colour = (0.045, 0.026, 0.017)
+    hair: Colour = (0.035, 0.018, 0.010)
+    iris: Colour = (0.10, 0.045, 0.016)
+    iris_inner: Colour = (0.22, 0.105, 0.035)
+    freckles: float = 0.0
+    painted_brows: float = 1.0
+    """1: brows are strokes of paint; less where hair grows over them."""
+    shadowed_scalp: float = 0.0
+    """How far the scalp takes the hair's colour."""
+    subsurface: float = 0.18
+
+
+def head_materials(names: Sequence[str], look: Look, prefix: str) -> list[bpy.types.Material]:
+    """One material for each name of the head's `material_names`."""
+    return [_material(name, look, prefix) for name in names]
+
+
+def _material(name: str, look: Look, prefix: str) -> bpy.types.Material:
+    build, colour = _maker(name, look)
+    material = bpy.data.materials.new(f"{prefix} {name}")
+    if bpy.app.version < (5, 0, 0):
+        material.use_nodes = True
+    material.diffuse_color = (*(c ** (1 / 2.2) for c in colour), 1.0)
+    material.roughness = 0.5
+    build(Graph(material.node_tree), look)
+    return material
+
+
+def _maker(name: str, look: Look) -> tuple[Callable[[Graph, Look], None], Colour]:
+    makers: dict[str, tuple[Callable[[Graph, Look], None], Colour]] = {
+        "teeth": (_teeth, (0.75, 0.70, 0.60)),
+        "gums": (_gums, (0.42, 0.13, 0.12)),
+        "tongue": (_tongue, (0.45, 0.16, 0.15)),
+        "mouth": (_mouth, (0.18, 0.04, 0.035)),
+        "lash": (_hair_paint, look.brows),
+        "pupil": (_eye, (0.0, 0.0, 0.0)),
+        "iris": (_eye, look.iris_inner),
+        "sclera": (_eye, (0.78, 0.75, 0.72)),
+        "eye": (_eye, (0.78, 0.75, 0.72)),
+        "lip": (_skin, look.lips),
+    }
+    return next((m for key, m in makers.items() if key in name), (_skin, look.skin))
+
+
+def _principled(g: Graph, colour: object, roughness: object, **more: object):
+    inputs = {"Base Color": colour, "Roughness": roughness}
+    inputs |= {key.replace("_", " "): value for key, value in more.items()}
+    return g.node("ShaderNodeBsdfPrincipled", inputs)
+
+
+def _skin(g: Graph, look: Look) -> None:
+    rest = g.attribute("rest").outputs["Vector"]
+    mask = {n: g.attribute(n).outputs["Fac"] for n in ("brow", "lips", "flush", "scalp", "lid")}
+    state = {n: g.attribute(n, "OBJECT").outputs["Fac"] for n in ("flush", "pale")}
+    colour = _skin_colour(g, look, rest, mask, state)
+    fine, pores = g.noise(rest, 420.0, 4.0), g.cells(rest, 900.0).outputs[0]
+    roughness = g.math("ADD", g.math("MULTIPLY", fine, 0.22), 0.36)
+    roughness = g.math("SUBTRACT", roughness, g.math("MULTIPLY", mask["lips"], 0.14))
+    height = g.math("ADD", g.math("MULTIPLY", fine, 0.00022), g.math("MULTIPLY", pores, 0.00016))
+    height = g.math("ADD", height, _creases(g, rest))
+    bump = g.node("ShaderNodeBump", {"Height": height, "Distance": 1.0, "Strength": 0.55})
+    shader = _principled(
+        g, colour, roughness,
+        Subsurface_Weight=look.subsurface, Subsurface_Scale=0.004, Subsurface_Radius=(1.0, 0.36, 0.2),
+        Specular_IOR_Level=0.42, Sheen_Weight=0.06, Normal=bump.outputs[0],
+    )  # fmt: skip
+    g.output(shader.outputs[0])
+
+
+def _skin_colour(g: Graph, look: Look, rest, mask, state):
+    broad, mottle = g.noise(rest, 28.0, 2.0), g.noise(rest, 160.0, 3.0)
+    colour = g.mix(g.smooth(broad, 0.3, 0.7), tuple(c * 0.93 for c in look.skin), look.skin)
+    red = g.math("MULTIPLY", g.smooth(mottle, 0.38, 0.75), 0.22)
+    warmth = g.math("ADD", g.math("MULTIPLY", mask["flush"], 0.34), g.math("MULTIPLY", red, 0.5))
+    excited = g.math("MULTIPLY", state["flush"], g.math("ADD", mask["flush"], 0.12))
+    colour = g.mix(g.math("ADD", warmth, g.math("MULTIPLY", excited, 0.5), clamp=True), colour, look.flush)
+    colour = g.mix(g.math("MULTIPLY", state["pale"], 0.3), colour, (0.62, 0.50, 0.40))
+    if look.freckles:
+        cell = g.cells(rest, 330.0)
+        spot = g.smooth(cell.outputs[0], 0.34, 0.16)
+        chosen = g.smooth(g.noise(rest, 110.0, 2.0), 0.5, 0.68)
+        spot = g.math("MULTIPLY", g.math("MULTIPLY", spot, chosen), mask["flush"])
+        colour = g.mix(g.math("MULTIPLY", spot, look.freckles), colour, (0.30, 0.14, 0.07))
+    lip_tone = g.mix(g.smooth(mottle, 0.35, 0.7), tuple(c * 0.85 for c in look.lips), look.lips)
+    colour = g.mix(mask["lips"], colour, lip_tone)
+    colour = g.mix(g.math("MULTIPLY", mask["lid"], 0.55), colour, tuple(c * 0.55 for c in look.flush))
+    strokes = g.noise(_stretched(g, rest), 330.0, 2.0)
+    brow = g.smooth(g.math("ADD", g.math("MULTIPLY", mask["brow"], 1.2), g.math("SUBTRACT", strokes, 0.72)), 0.12, 0.42)
+    colour = g.mix(g.math("MULTIPLY", brow, look.painted_brows), colour, look.brows)
+    return g.mix(g.math("MULTIPLY", mask["scalp"], look.shadowed_scalp), colour, look.hair)
+
+
+def _stretched(g: Graph, rest):
+    """Brow hairs lie along the brow: squeeze the pattern in the other direction only."""
+    return g.node("ShaderNodeMapping", {"Vector": rest, "Scale": (0.35, 1.4, 0.35)}).outputs[0]
+
+
+def _creases(g: Graph, rest):
+    """Height (metres) of frown lines between the brows and of lines across the forehead."""
+    x, y, _ = g.node("ShaderNodeSeparateXYZ", {0: rest}).outputs
+    aside = g.math("SUBTRACT", g.math("ABSOLUTE", x), 0.0065)
+    furrow = g.smooth(g.math("ABSOLUTE", aside), 0.0028, 0.0)
+    wavy = g.math("ADD", g.math("MULTIPLY", y, 620.0), g.math("MULTIPLY", g.noise(rest, 40.0, 1.0), 5.0))
+    across = g.smooth(g.math("SINE", wavy), 0.45, 1.0)
+    total: object = 0.0
+    for name, line, depth in (("crease_brow", furrow, -0.0013), ("crease_forehead", across, -0.0009)):
+        strength = g.math("MULTIPLY", g.attribute(name).outputs["Fac"], g.attribute(name, "OBJECT").outputs["Fac"])
+        total = g.math("ADD", g.math("MULTIPLY", g.math("MULTIPLY", line, strength), depth), total)
+    return total
+
+
+def _eye(g: Graph, look: Look) -> None:
+    """A ball seen by its direction from the centre: (0, 0, 1) is the middle of the pupil."""
+    direction = g.node("ShaderNodeVectorMath", {0: g.attribute("rest").outputs["Vector"]}, operation="NORMALIZE")
+    x, y, z = g.node("ShaderNodeSeparateXYZ", {0: direction.outputs[0]}).outputs
+    angle = g.math("ARCTAN2", g.math("SQRT", g.math("ADD", g.math("MULTIPLY", x, x), g.math("MULTIPLY", y, y))), z)
+    flat = g.node("ShaderNodeCombineXYZ", {0: g.math("DIVIDE", x, angle), 1: g.math("DIVIDE", y, angle), 2: g.math("MULTIPLY", angle, 0.6)})
+    rays = g.noise(flat.outputs[0], 9.0, 4.0)
+    veins = g.smooth(g.noise(direction.outputs[0], 9.0, 5.0), 0.50, 0.56)
+    veins = g.math("MULTIPLY", g.math("MULTIPLY", veins, g.smooth(angle, 0.55, 1.1)), 0.25)
+    red = g.math("ADD", veins, g.math("MULTIPLY", g.attribute("wet_eyes", "OBJECT").outputs["Fac"], 0.25), clamp=True)
+    white = g.mix(red, (0.66, 0.62, 0.58), (0.55, 0.26, 0.22))
+    iris = g.mix(g.smooth(rays, 0.35, 0.7), look.iris, look.iris_inner)
+    iris = g.mix(g.smooth(angle, 0.21, 0.31), tuple(min(1.0, c * 1.5) for c in look.iris_inner), iris)
+    iris = g.mix(g.smooth(angle, 0.36, 0.45), iris, tuple(c * 0.22 for c in look.iris))
+    colour = g.mix(g.smooth(angle, 0.43, 0.50), iris, white)
+    colour = g.mix(g.smooth(angle, 0.185, 0.155), colour, (0.002, 0.002, 0.002))
+    shader = _principled(
+        g, colour, 0.35, Coat_Weight=1.0, Coat_Roughness=0.02, Specular_IOR_Level=0.3,
+        Subsurface_Weight=0.08, Subsurface_Scale=0.002,
+    )  # fmt: skip
+    g.output(shader.outputs[0])
+
+
+def _teeth(g: Graph, look: Look) -> None:
+    rest = g.attribute("rest").outputs["Vector"]
+    colour = g.mix(g.noise(rest, 130.0, 2.0), (0.70, 0.63, 0.50), (0.78, 0.73, 0.64))
+    shader = _principled(g, colour, 0.22, Coat_Weight=0.5, Coat_Roughness=0.08)
+    g.output(shader.outputs[0])
+
+
+def _wet(g: Graph, dark: Colour, light: Colour, scale: float) -> None:
+    rest = g.attribute("rest").outputs["Vector"]
+    pattern = g.noise(rest, scale, 3.0)
+    bump = g.node("ShaderNodeBump", {"Height": g.math("MULTIPLY", pattern, 0.0006), "Distance": 1.0})
+    shader = _principled(
+        g, g.mix(pattern, dark, light), 0.3, Coat_Weight=0.35, Coat_Roughness=0.15,
+        Normal=bump.outputs[0],
+    )  # fmt: skip
+    g.output(shader.outputs[0])
+
+
+def _gums(g: Graph, look: Look) -> None:
+    _wet(g, (0.33, 0.09, 0.085), (0.46, 0.16, 0.14), 240.0)
+
+
+def _tongue(g: Graph, look: Look) -> None:
+    _wet(g, (0.34, 0.10, 0.09), (0.48, 0.18, 0.16), 700.0)
+
+
+def _mouth(g: Graph, look: Look) -> None:
+    _wet(g, (0.10, 0.02, 0.018), (0.20, 0.05, 0.045), 120.0)
+
+
+def _hair_paint(g: Graph, look: Look) -> None:
+    g.output(_principled(g, look.brows, 0.5).outputs[0])
+
+
+def hair_material(name: str, colour: Colour, tip: Colour) -> bpy.types.Material:
+    """Strands: a sheen that runs along them, every strand its own shade, tips lighter."""
+    material = bpy.data.materials.new(name)
+    if bpy.app.version < (5, 0, 0):
+        material.use_nodes = True
+    material.diffuse_color = (*(c ** (1 / 2.2) for c in colour), 1.0)
+    g = Graph(material.node_tree)
+    info = g.node("ShaderNodeHairInfo")
+    along, chance = info.outputs["Intercept"], info.outputs["Random"]
+    shade = g.mix(chance, tuple(c * 0.6 for c in colour), tuple(c * 1.5 for c in colour))
+    shade = g.mix(g.math("MULTIPLY", g.smooth(along, 0.3, 1.0), 0.6), shade, tip)
+    shader = g.node(
+        "ShaderNodeBsdfHairPrincipled",
+        {"Color": shade, "Roughness": 0.32, "Radial Roughness": 0.45, "Random Roughness": 0.2},
+        model="CHIANG", parametrization="COLOR",
+    )  # fmt: skip
+    g.output(shader.outputs[0])
+    return material
+
+
+def cloth_material(name: str, colour: Colour) -> bpy.types.Material:
+    """Knitted cloth."""
+    material = bpy.data.materials.new(name)
+    if bpy.app.version < (5, 0, 0):
+        material.use_nodes = True
+    material.diffuse_color = (*(c ** (1 / 2.2) for c in colour), 1.0)
+    g = Graph(material.node_tree)
+    place = g.node("ShaderNodeTexCoord").outputs["Object"]
+    knit = g.noise(place, 900.0, 2.0)
+    shade = g.mix(knit, tuple(c * 0.75 for c in colour), colour)
+    bump = g.node("ShaderNodeBump", {"Height": g.math("MULTIPLY", knit, 0.0006), "Distance": 1.0})
+    shader = _principled(g, shade, 0.85, Sheen_Weight=0.4, Normal=bump.outputs[0])
+    g.output(shader.outputs[0])
+    return material
