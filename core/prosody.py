@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from .audio import SAMPLE_RATE
 from .features import FRAME_RATE, log_mel
@@ -30,6 +31,7 @@ _LOUD = 0.55
 """energy over which a frame is speech: 27 dB under the voice's level"""
 _BRIDGED = 6
 """frames of quiet inside words, such as closures, that are no pause"""
+_NEAR_HIGHEST = 0.9
 _BLOCK = 1500
 
 
@@ -52,7 +54,8 @@ def prosody(samples: Array) -> Array:
 def _pitch(samples: Array, count: int) -> tuple[Array, Array]:
     """Periodicity (T,) and octaves over the median pitch (T,), 0 where unvoiced.
 
-    The highest peak of the normalised autocorrelation within the range of voices.
+    The first high peak of the normalised autocorrelation within the range of voices: multiples of a
+    period are as high, so the highest one alone would often be octaves down.
     """
     padded = np.pad(samples, (_WINDOW // 2, _WINDOW))
     taper = np.hanning(_WINDOW)
@@ -66,8 +69,13 @@ def _pitch(samples: Array, count: int) -> tuple[Array, Array]:
         frames = (frames - frames.mean(1, keepdims=True)) * taper
         power = np.abs(np.fft.rfft(frames, 2 * _WINDOW)) ** 2
         auto = np.fft.irfft(power)[:, :high] / fade[:high]
-        best = auto[:, low:].argmax(1) + low
-        lag[index] = best
+        peak = np.zeros(auto.shape, bool)
+        peak[:, low:-1] = (auto[:, low:-1] >= auto[:, low - 1 : -2]) & (
+            auto[:, low:-1] > auto[:, low + 1 :]
+        )
+        high_enough = auto >= _NEAR_HIGHEST * np.max(auto * peak, axis=1, keepdims=True)
+        best = np.argmax(peak & high_enough, axis=1)
+        lag[index] = np.maximum(best, low)
         periodicity[index] = auto[np.arange(len(index)), best] / (auto[:, 0] + 1e-7)
     voiced = np.clip((periodicity - 0.4) / 0.4, 0, 1)
     frequency = SAMPLE_RATE / lag
@@ -79,7 +87,5 @@ def _pitch(samples: Array, count: int) -> tuple[Array, Array]:
 
 def _speaking(energy: Array) -> Array:
     loud = energy > _LOUD
-    reach = np.ones(_BRIDGED + 1)
-    bridged = np.convolve(loud, reach, "same") > 0  # grown by half the bridge
-    soft = np.convolve(np.pad(bridged.astype(float), 2, "edge"), np.ones(5) / 5, "valid")
-    return soft.astype(np.float32)
+    bridged = maximum_filter1d(loud.astype(np.float32), _BRIDGED + 1)  # grown by half the bridge
+    return np.asarray(uniform_filter1d(bridged, 5, mode="nearest"), np.float32)

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for motion.safetensors")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=2600, help="training steps")
+    parser.add_argument("--steps", type=int, default=2200, help="training steps")
     parser.add_argument("--draws", type=int, default=4, help="simulations over each voice")
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     args = parser.parse_args(argv)

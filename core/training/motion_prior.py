@@ -42,6 +42,10 @@ _AWAY: Final = 4.0
 """degrees from the partner beyond which a look is away"""
 
 
+_NOD_REACH: Final = 2 * RATE
+"""frames to either side of a stress that its nod may move"""
+
+
 @dataclass(frozen=True)
 class Simulation:
     """Rows that a :class:`~..motion_state.Follower` with no prediction turns into motion."""
@@ -73,7 +77,7 @@ def blink_speed_up(signals: dict[str, Array]) -> Array:
     speaking = signals["speaking"]
     ended = np.clip(gaussian_filter1d(np.roll(speaking, 10), 3) - speaking, 0, 1)
     ended[:10] = 0
-    speed = 0.75 + 0.35 * speaking + 2.2 * ended
+    speed = 0.85 + 0.4 * speaking + 2.2 * ended
     out: Array = np.log(speed.reshape(-1, CHUNK).mean(1))
     return out
 
@@ -196,11 +200,14 @@ def _nods(signals: dict[str, Array], rng: np.random.Generator) -> Array:
         size = 1.9 * stress * np.exp(rng.normal(0, 0.4))
         way = np.array([rng.normal(0, 0.3), -1.0, rng.normal(0, 0.25)]) * size
         width = rng.uniform(0.09, 0.15) * RATE
-        at = np.arange(len(out)) - (frame + rng.normal(1.0, 0.8))
+        middle = frame + rng.normal(1.0, 0.8)
+        first, last = max(frame - _NOD_REACH, 0), frame + _NOD_REACH
+        at = np.arange(first, min(last, len(out))) - middle
         # A dip with a small lift before and after it, which leaves the head where it was.
-        out += np.exp(-0.5 * (at / width) ** 2)[:, None] * way
-        out -= 0.25 * np.exp(-0.5 * ((at - 3.2 * width) / (1.5 * width)) ** 2)[:, None] * way
-        out -= 0.25 * np.exp(-0.5 * ((at + 3.0 * width) / (1.5 * width)) ** 2)[:, None] * way
+        shape = np.exp(-0.5 * (at / width) ** 2)
+        for side in (3.2, -3.0):
+            shape -= 0.25 * np.exp(-0.5 * ((at - side * width) / (1.5 * width)) ** 2)
+        out[first:last] += shape[:, None] * way
     return out
 
 
