@@ -36,13 +36,13 @@ STEM_STRIDE: Final = FRAME_RATE // COEFFICIENT_RATE
 class ExpressionConfig:
     """Sizes of the network."""
 
-    width: int = 192
+    width: int = 128
     """channels of the audio encoder"""
-    lip_width: int = 96
+    lip_width: int = 64
     """channels of the lip features"""
-    mapper_width: int = 96
+    mapper_width: int = 64
     """channels of the transformer mapper"""
-    decoder_width: int = 128
+    decoder_width: int = 96
     """channels of the decoder"""
     latent: int = 16
     """dimensions of the expression latent"""

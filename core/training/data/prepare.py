@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring every corpus into one form: sound, mouth coefficients, phones and speech activity.
+
+Each corpus becomes ``CACHE/prepared/<corpus>.npz``; ``read`` gives its clips back. Tracking and
+alignment (``track``, ``align``) come first, in their own environment.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import uniform_filter1d
+
+from ...audio import SAMPLE_RATE, load
+from ...mouth import RATE
+from .grid import read_phones, tracked_clips
+from .lips import KIND_NAMES, LipMap, compose
+from .phones import SILENCE, Phone, from_sampa, spread
+from .synthesis import corpus as synthesised
+from .teacher import SHAPES, Teacher, closures, opening, raw_tracks, rest, teach
+
+log = logging.getLogger(__name__)
+
+Samples = npt.NDArray[np.float32]
+CORPORA: Final = ("grid_s1", "grid_other", "emodb", "vctk", "ljspeech", "librispeech", "synthesis")
+EMODB_EMOTIONS: Final = {"W": "angry", "L": "neutral", "E": "disgusted", "A": "fear", "F": "happy",
+                         "T": "sad", "N": "neutral"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An utterance ready for training."""
+
+    name: str
+    speaker: str
+    samples: Samples
+    """(N,) 16 kHz"""
+    mouth: npt.NDArray[np.float32]
+    """(T, 42) at 50 Hz, neutral emotion"""
+    kind: npt.NDArray[np.int8]
+    """(T,) index into KIND_NAMES"""
+    awake: npt.NDArray[np.float32]
+    """(T,) 0 in long silences, 1 in speech"""
+    closed: npt.NDArray[np.bool_]
+    """(T,) a bilabial holds the lips shut"""
+    held_out: bool
+
+
+def frame_times(samples: Samples) -> npt.NDArray[np.float64]:
+    """(T,) seconds of each coefficient frame of a voice."""
+    return np.arange(len(samples) // (SAMPLE_RATE // RATE) + 1) / RATE
+
+
+def loudness(samples: Samples, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(T,) how widely a speaker opens: 1 at usual loudness, more when loud; 0.6 to 1.2."""
+    power = uniform_filter1d(samples.astype(np.float64) ** 2, SAMPLE_RATE // 8)
+    level = 10 * np.log10(power + 1e-12)
+    level = level - np.percentile(level, 90)
+    at = np.clip((times * SAMPLE_RATE).astype(int), 0, len(samples) - 1)
+    return np.asarray(np.clip(1.05 + level[at] / 30, 0.6, 1.2))
+
+
+def _clip(
+    name: str, speaker: str, samples: Samples, phones: list[Phone],
+    mouth: npt.NDArray[np.float64], held_out: bool = False,
+) -> Clip:  # fmt: skip
+    times = frame_times(samples)
+    kind = np.full(len(times), KIND_NAMES.index(SILENCE), np.int8)
+    for p in phones:
+        kind[(times >= p.start) & (times < p.end)] = KIND_NAMES.index(p.kind)
+    shut = opening(times, closures(phones), ramp=0.01) == 0
+    return Clip(name, speaker, samples, mouth.astype(np.float32), kind,
+                rest(times, phones).astype(np.float32), shut, held_out)  # fmt: skip
+
+
+def grid(data: Path, cache: Path, teacher: Teacher, lips: LipMap, speaker: str) -> Iterator[Clip]:
+    """Tracked lips and jaw; what a camera in front does not show comes from the teacher."""
+    folder = data / ("grid_s1/video" if speaker == "s1" else "grid_other")
+    for clip in tracked_clips(cache, speaker, lips):
+        samples = load(folder / f"{clip.name}.mpg")
+        times = frame_times(samples)
+        awake = rest(times, clip.phones)
+        seen = {n: CubicSpline(clip.times, getattr(clip, n))(np.minimum(times, clip.times[-1]))
+                for n in ("gap", "jaw", "width")}  # fmt: skip
+        guess = raw_tracks(teacher, times, clip.phones)
+        extras = {n: np.maximum(guess[n], 0) * awake for n in SHAPES}
+        extras["upper_roll"] = 0.5 * extras["roll"] * (seen["gap"] < 0.02)
+        mouth = compose(lips, np.maximum(seen["gap"], 0) * awake, np.maximum(seen["jaw"], 0) * awake,
+                        seen["width"] * awake, extras)  # fmt: skip
+        who = "grid-s1" if speaker == "s1" else f"grid-{clip.name}"
+        yield _clip(clip.name, who, samples, clip.phones, mouth, clip.held_out)
+
+
+def emodb_phones(path: Path, length: float) -> list[Phone]:
+    """Hand-made labels up to ``length`` seconds; a stop ends at its release and a little after."""
+    rows = []
+    for line in path.read_text("latin-1").splitlines():
+        fields = line.split()
+        if len(fields) >= 2 and fields[1] == "-1":
+            label = fields[2] if len(fields) > 2 and fields[2][0] not in "+-" else ""
+            rows.append((float(fields[0]), label.removeprefix("_")))
+    phones: list[Phone] = []
+    for (start, label), (end, _) in zip(rows, [*rows[1:], (length, "")]):
+        end = min(end, length)
+        if end <= start:
+            continue
+        kinds = from_sampa(label)
+        if kinds:
+            phones += spread(kinds, start, end)
+        elif phones:  # a release, breath or mark belongs to the sound before it
+            phones[-1] = phones[-1]._replace(end=end)
+    first = phones[0].start if phones else length
+    return [Phone(SILENCE, 0.0, first), *phones]
+
+
+def emodb(data: Path, teacher: Teacher, lips: LipMap) -> Iterator[Clip]:
+    """Hand-labelled emotional German under the teacher."""
+    for path in sorted((data / "emodb/audio").glob("*.flac")):
+        samples = load(path)
+        phones = emodb_phones(data / "emodb/phones" / f"{path.stem}.lablaut", len(samples) / SAMPLE_RATE)
+        yield _taught(path.stem, f"emodb-{path.stem[:2]}", samples, phones, teacher, lips)
+
+
+def read_aloud(
+    data: Path, cache: Path, corpus: str, teacher: Teacher, lips: LipMap
+) -> Iterator[Clip]:
+    """Aligned readers of VCTK, LJ Speech or LibriSpeech under the teacher."""
+    folder = data / "speech" / corpus
+    with open(folder / "transcripts.tsv", encoding="utf-8") as file:
+        speakers = {Path(r["file"]).stem: r["speaker"] for r in csv.DictReader(file, delimiter="\t")}
+    for path in sorted((cache / "aligned" / corpus).glob("*.json")):
+        samples = load(next(folder.rglob(f"{path.stem}.flac")))
+        yield _taught(path.stem, f"{corpus}-{speakers[path.stem]}", samples, read_phones(path), teacher, lips)
+
+
+def _taught(
+    name: str, speaker: str, samples: Samples, phones: list[Phone], teacher: Teacher, lips: LipMap
+) -> Clip:
+    times = frame_times(samples)
+    return _clip(name, speaker, samples, phones,
+                 teach(teacher, lips, times, phones, loudness(samples, times)))  # fmt: skip
+
+
+def texts(data: Path) -> list[str]:
+    """English sentences of 4 to 20 words from the transcripts, for the synthesised voices."""
+    found = []
+    for corpus in ("vctk", "ljspeech", "librispeech"):
+        with open(data / "speech" / corpus / "transcripts.tsv", encoding="utf-8") as file:
+            found += [r["text"] for r in csv.DictReader(file, delimiter="\t")]
+    return sorted({t for t in found if t and 4 <= len(t.split()) <= 20})
+
+
+def synthesis(data: Path, teacher: Teacher, lips: LipMap, seed: int) -> Iterator[Clip]:
+    """Synthesised speech under the teacher."""
+    for number, (voice, samples, phones) in enumerate(synthesised(texts(data), seed)):
+        yield _taught(f"{number:04d}", voice, samples, phones, teacher, lips)
+
+
+def prepare(data: Path, cache: Path, seed: int) -> None:
+    """Write every prepared corpus that is not in the cache yet."""
+    teacher, lips = Teacher.fitted(), LipMap.from_head()
+    sources: dict[str, Callable[[], Iterator[Clip]]] = {
+        "grid_s1": lambda: grid(data, cache, teacher, lips, "s1"),
+        "grid_other": lambda: grid(data, cache, teacher, lips, "other"),
+        "emodb": lambda: emodb(data, teacher, lips),
+        "synthesis": lambda: synthesis(data, teacher, lips, seed),
+    }
+    for corpus in CORPORA:
+        target = cache / "prepared" / f"{corpus}.npz"
+        if target.exists():
+            continue
+        source = sources.get(corpus)
+        clips = list(source() if source else read_aloud(data, cache, corpus, teacher, lips))
+        write(target, clips)
+        seconds = sum(len(c.samples) for c in clips) / SAMPLE_RATE
+        log.info("prepared %s: %d clips, %.1f min", corpus, len(clips), seconds / 60)
+
+
+def write(target: Path, clips: list[Clip]) -> None:
+    """Write clips end to end, with the length of each."""
+    arrays: dict[str, Any] = {
+        "name": np.array([c.name for c in clips]), "speaker": np.array([c.speaker for c in clips]),
+        "held_out": np.array([c.held_out for c in clips]),
+        "count": np.array([len(c.samples) for c in clips]),
+        "samples": np.concatenate([np.round(c.samples * 32767).astype(np.int16) for c in clips]),
+        "mouth": np.concatenate([c.mouth for c in clips]).astype(np.float16),
+    }  # fmt: skip
+    arrays |= {n: np.concatenate([getattr(c, n) for c in clips]) for n in ("kind", "awake", "closed")}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_suffix(".part.npz")
+    np.savez(beside, **arrays)
+    beside.replace(target)
+
+
+def read(path: Path) -> list[Clip]:
+    """The clips of a prepared corpus."""
+    with np.load(path, allow_pickle=False) as file:
+        data = {n: file[n] for n in file.files}
+    clips, sample, frame = [], 0, 0
+    for i, count in enumerate(data["count"]):
+        frames = int(count) // (SAMPLE_RATE // RATE) + 1
+        here = slice(frame, frame + frames)
+        samples = data["samples"][sample : sample + count].astype(np.float32) / 32767
+        clips.append(Clip(
+            str(data["name"][i]), str(data["speaker"][i]), samples,
+            data["mouth"][here].astype(np.float32), data["kind"][here], data["awake"][here],
+            data["closed"][here], bool(data["held_out"][i]),
+        ))  # fmt: skip
+        sample, frame = sample + int(count), frame + frames
+    return clips

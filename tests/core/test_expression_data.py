@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The teacher's mouths close and open when they should; labels, clips and faces are read right."""
+
+import numpy as np
+import pytest
+
+from core.arkit import EMOTIONS, EXPRESSION_NAMES
+from core.training.augment import change_sound, change_speed, change_throat
+from core.training.data.align import grid_text
+from core.training.data.grid import held_out_names
+from core.training.data.lips import INDEX, KIND_NAMES, LipMap, compose
+from core.training.data.phones import KINDS, Phone, from_arpabet, from_ipa, from_sampa, spread
+from core.training.data.prepare import Clip, emodb_phones, read, write
+from core.training.data.synthesis import ESPEAK_VOICES, SENTENCES
+from core.training.data.teacher import Teacher, closures, pull, rest, teach
+from core.training.emotion_faces import PROTOTYPES, Voice, perform, random_weights, vector, voice_of
+
+
+@pytest.fixture(scope="module")
+def lips():
+    return LipMap.from_head()
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return Teacher.fitted()
+
+
+def say(*kinds, each=0.12, pause=0.5):
+    """Phones of equal length between two silences."""
+    phones, at = [Phone("SIL", 0.0, pause)], pause
+    for kind in kinds:
+        phones.append(Phone(kind, at, at + each))
+        at += each
+    return [*phones, Phone("SIL", at, at + pause)]
+
+
+def mouth(teacher, lips, phones):
+    times = np.arange(0, phones[-1].end, 0.02)
+    return times, teach(teacher, lips, times, phones, np.ones_like(times))
+
+
+def during(times, values, phone):
+    return values[(times >= phone.start) & (times <= phone.end)]
+
+
+def test_the_head_has_the_lips_that_the_map_needs(lips):
+    assert 0.2 < lips.gap[INDEX["jawOpen"]] < 0.6
+    assert lips.gap[INDEX["mouthClose"]] < -0.2
+    assert lips.gap[INDEX["mouthLowerDownLeft"]] > 0.01
+    assert lips.width[INDEX["mouthPucker"]] < 0 < lips.width[INDEX["mouthStretchLeft"]]
+
+
+def test_composed_lips_open_as_asked(lips):
+    rng = np.random.default_rng(0)
+    gap, jaw = rng.uniform(0, 0.22, 200), rng.uniform(0, 0.4, 200)
+    extras = {n: rng.uniform(0, 0.3, 200) * (n == "pucker")
+              for n in ("pucker", "funnel", "roll", "upper_roll", "press", "shrug", "tongue")}  # fmt: skip
+    found = compose(lips, gap, jaw, rng.uniform(-0.04, 0.04, 200), extras)
+    np.testing.assert_allclose(found @ lips.gap, gap, atol=0.012)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+@pytest.mark.parametrize("stop", ["P", "B", "M"])
+@pytest.mark.parametrize("vowel", ["AA", "IY", "UW"])
+def test_bilabials_close_the_lips_between_any_vowels(teacher, lips, stop, vowel):
+    phones = say(vowel, stop, vowel)
+    times, found = mouth(teacher, lips, phones)
+    gap = found @ lips.gap
+    assert during(times, gap, phones[2]).min() < 0.004
+    if vowel == "AA":
+        assert during(times, gap, phones[1]).max() > 0.06
+        assert during(times, found[:, INDEX["mouthClose"]], phones[2]).max() > 0.02
+
+
+def test_rounded_and_spread_vowels_differ(teacher, lips):
+    phones = say("T", "UW", "T", "T", "IY", "T")
+    times, found = mouth(teacher, lips, phones)
+    width = found @ lips.width
+    assert during(times, width, phones[2]).min() < -0.03 < 0.01 < during(times, width, phones[5]).max()
+    assert during(times, found[:, INDEX["mouthPucker"]], phones[2]).max() > 0.2
+
+
+def test_long_silence_rests_and_is_still(teacher, lips):
+    times, found = mouth(teacher, lips, say("AA", "T", "AA", pause=1.0))
+    assert np.abs(found[times < 0.6]).max() < 1e-3
+    assert np.abs(found[times > times[-1] - 0.5]).max() < 1e-3
+
+
+def test_pull_is_shared_out():
+    phones = say("AA", "M", "IY")
+    share = pull(np.arange(0, 1.3, 0.02), phones, np.ones(len(KINDS)), 0.06, 0.03)
+    np.testing.assert_allclose(share.sum(1), 1)
+    assert share[round(0.56 / 0.02)].argmax() == 1
+
+
+def test_closures_end_at_the_release():
+    (start, end), = closures([Phone("P", 1.0, 1.12)])
+    assert (start, end) == (1.0, pytest.approx(1.07))
+
+
+def test_short_pauses_do_not_rest():
+    phones = [Phone("AA", 0, 0.5), Phone("SIL", 0.5, 0.7), Phone("AA", 0.7, 1.0)]
+    assert rest(np.arange(0, 1, 0.02), phones).min() == 1
+
+
+def test_labels():
+    assert from_arpabet("AY1") == ("AA", "IH")
+    assert from_arpabet("NG") == ("K",)
+    assert from_arpabet("??") == ()
+    assert from_ipa("tʃ") == ("CH",)
+    assert from_ipa("øː") == ("OE",)
+    assert from_sampa("aI") == ("AA", "IH")
+    assert spread(("AA", "IH"), 0.0, 1.0) == [Phone("AA", 0.0, 0.55), Phone("IH", 0.55, 1.0)]
+    for label in ("P", "AA", "ZH", "OY", "DX"):
+        assert all(k in KINDS for k in from_arpabet(label))
+    assert {v[:2] for v in ESPEAK_VOICES} - {"en"} == set(SENTENCES)
+
+
+def test_grid_names():
+    assert grid_text("brbk7n") == "bin red by k seven now"
+    assert held_out_names([f"{i:02}" for i in range(10)]) == {"04", "09"}
+
+
+def test_hand_labels_merge_releases_and_stop_at_the_sound(tmp_path):
+    path = tmp_path / "x.lablaut"
+    path.write_text("signal x\n#\n 0.10 -1 p\n 0.18 -1 !p\n 0.20 -1 a 2\n 0.30 -1 \t-sth\n"
+                    " 0.40 -1 m +na\n 2.50 -1 .\n")  # fmt: skip
+    assert emodb_phones(path, 0.5) == [
+        Phone("SIL", 0.0, 0.10), Phone("P", 0.10, 0.20), Phone("AA", 0.20, 0.40), Phone("M", 0.40, 0.5),
+    ]  # fmt: skip
+
+
+def clip(seconds=1.0, speaker="a-b", seed=0):
+    rng = np.random.default_rng(seed)
+    count, frames = int(seconds * 16000), int(seconds * 50) + 1
+    return Clip(
+        "n", speaker, rng.uniform(-0.5, 0.5, count).astype(np.float32),
+        rng.uniform(0, 0.5, (frames, 42)).astype(np.float32),
+        rng.integers(0, len(KIND_NAMES), frames).astype(np.int8),
+        np.ones(frames, np.float32), rng.uniform(size=frames) > 0.8, False,
+    )  # fmt: skip
+
+
+def test_prepared_clips_come_back(tmp_path):
+    clips = [clip(1.0), clip(0.73, "c-d", 1)]
+    write(tmp_path / "p" / "x.npz", clips)
+    for a, b in zip(clips, read(tmp_path / "p" / "x.npz")):
+        assert (a.name, a.speaker, a.held_out) == (b.name, b.speaker, b.held_out)
+        np.testing.assert_allclose(a.samples, b.samples, atol=1e-4)
+        np.testing.assert_allclose(a.mouth, b.mouth, atol=1e-3)
+        for name in ("kind", "awake", "closed"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_every_emotion_shows_in_its_own_way():
+    faces = {e: vector(p) for e, p in PROTOTYPES.items()}
+    assert tuple(faces) == EMOTIONS
+    assert not faces["neutral"].any()
+    for name in EMOTIONS[1:]:
+        assert faces[name].sum() > 0.8
+    for a in EMOTIONS:
+        for b in EMOTIONS:
+            if a != b:
+                assert np.abs(faces[a] - faces[b]).max() > 0.25
+    for shapes in PROTOTYPES.values():
+        for shape in shapes:
+            assert shape in EXPRESSION_NAMES or shape + "Left" in EXPRESSION_NAMES
+
+
+@pytest.mark.parametrize("emotion", range(8))
+def test_emotion_keeps_closures_and_range(teacher, lips, emotion):
+    phones = say("AA", "M", "IY", "P", "AE")
+    times, speech = mouth(teacher, lips, phones)
+    voice = voice_of(0.9 * np.ones(len(times)), np.ones(len(times)))
+    face = perform(speech, np.tile(np.eye(8)[emotion], (len(times), 1)), voice, lips,
+                   np.random.default_rng(emotion))  # fmt: skip
+    assert face.min() >= 0
+    assert face.max() <= 1
+    for stop in (phones[2], phones[4]):
+        assert during(times, face @ lips.gap, stop).min() < 0.01
+    upper = [i for i, n in enumerate(EXPRESSION_NAMES) if n.startswith(("brow", "cheek", "nose"))]
+    if emotion:
+        assert face[:, upper].mean() > 0.04
+
+
+def test_brows_beat_on_stress():
+    energy = np.full(200, 0.55)
+    energy[90:105] = 1.0
+    voice = voice_of(energy, np.ones(200))
+    assert isinstance(voice, Voice)
+    assert 85 < voice.stress.argmax() < 110
+    assert voice.stress[:70].max() < 0.1
+
+
+def test_random_weights_are_mixtures():
+    rng = np.random.default_rng(0)
+    drawn = np.stack([random_weights(60, rng) for _ in range(300)])
+    np.testing.assert_allclose(drawn.sum(2), 1, atol=1e-9)
+    assert drawn.min() >= 0
+    assert (drawn[:, 0].max(1) < 0.95).any()
+    assert (np.abs(drawn[:, 0] - drawn[:, -1]).max(1) > 0.2).any()
+
+
+def test_augmentation_keeps_length_and_is_finite():
+    sound = clip().samples
+    for seed in range(30):
+        changed = change_sound(sound, np.random.default_rng(seed))
+        assert changed.shape == sound.shape
+        assert np.isfinite(changed).all()
+    assert len(change_speed(sound, 1.25)) == pytest.approx(len(sound) / 1.25, abs=2)
+    warped = change_throat(np.random.default_rng(0).random((20, 65), np.float32), np.random.default_rng(1))
+    assert warped.shape == (20, 65)
