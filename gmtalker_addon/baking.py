@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Face tracks into actions, each part on NLA tracks of its own.
+
+What the add-on makes carries its mark, and only that is ever replaced. The artist's own action
+is evaluated above the NLA, so what it keys wins.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import bpy
+import numpy as np
+
+from ..core.errors import UserError
+from . import blender_compat as compat
+from .channels import PARTS, channels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy.typing as npt
+
+    from ..core.tracks import FaceTracks
+    from .channels import Channel
+    from .character import Character
+
+    Array = npt.NDArray[np.float64]
+
+MARK: Final = "gmtalker_part"
+"""The custom property of our actions: which part they hold."""
+TAKES: Final = "gmtalker_takes"
+"""The custom property of our actions: first frame, last frame, first frame, ... of each bake."""
+
+
+def scene_fps(scene: bpy.types.Scene) -> Fraction:
+    """Exact: Blender keeps 23.976 as 24 over a base of 1.001."""
+    return Fraction(scene.render.fps) / Fraction(scene.render.fps_base).limit_denominator(10000)
+
+
+def key_frames(tracks: FaceTracks, fps: Fraction, first: int) -> Array:
+    """(T,) scene frames of the tracks' frames; exact where the rates are the same."""
+    ratio = fps / tracks.fps
+    return first + np.arange(len(tracks)) * ratio.numerator / ratio.denominator
+
+
+def bake(
+    tracks: FaceTracks,
+    character: Character,
+    fps: Fraction,
+    first: int,
+    parts: Iterable[str] = PARTS,
+    limits: tuple[int, int] | None = None,
+) -> None:
+    """Write the asked parts.
+
+    Args:
+        tracks: what to bake; its first frame goes to the scene frame ``first``.
+        character: where to.
+        fps: the scene's frame rate.
+        first: scene frame.
+        parts: some of :data:`PARTS`.
+        limits: first and last scene frame to touch, inclusive; None: all of the take, also
+            what an earlier, longer bake from the same first frame has left.
+
+    Raises:
+        UserError: the limits and the tracks have no frame in common.
+
+    """
+    frames = key_frames(tracks, fps, first)
+    chosen = np.ones(len(frames), bool)
+    if limits:
+        chosen = (frames >= limits[0]) & (frames <= limits[1])
+    if not chosen.any():
+        span = f"{limits[0]} to {limits[1]}" if limits else "empty"
+        raise UserError(f"The tracks cover frames {first} to {frames[-1]:.0f}, the range is {span}."
+                        if len(frames) else "The tracks have no frame.",
+                        "Choose a range that meets the voice.")  # fmt: skip
+    # All values first: an error in them must leave the scene as it was.
+    plan = {part: channels(part, tracks, character) for part in PARTS if part in set(parts)}
+    for part, found in plan.items():
+        for owner, group in _by_owner(found):
+            _bake_owner(part, character, owner, group, frames, chosen, whole=limits is None)
+        if not found:
+            clear(character, (part,))
+
+
+def _by_owner(found: list[Channel]) -> Iterator[tuple[bpy.types.ID, list[Channel]]]:
+    owners = {channel.owner.session_uid: channel.owner for channel in found}
+    for uid, owner in owners.items():
+        yield owner, [c for c in found if c.owner.session_uid == uid]
+
+
+def _bake_owner(
+    part: str,
+    character: Character,
+    owner: bpy.types.ID,
+    found: list[Channel],
+    frames: Array,
+    chosen: npt.NDArray[np.bool_],
+    *,
+    whole: bool,
+) -> None:
+    strip = find_strip(owner, part)
+    action = strip.action if strip else compat.new_action(f"{character.owner.name} {part.lower()}", owner)
+    action[MARK] = part
+    shift = strip.frame_start - strip.action_frame_start * strip.scale if strip else 0.0
+    scale = strip.scale if strip else 1.0
+    times = (frames - shift) / scale
+    low, high = times[chosen][0], times[chosen][-1]
+    takes = _takes(action)
+    old_end = max([e for b, e in takes if abs(b - times[0]) < 0.5] if whole else [high], default=high)
+    replaced = (low, max(high, old_end))
+    _drop_stale(action, {(c.path, c.index) for c in found}, replaced)
+    for channel in found:
+        curve = compat.ensure_curve(action, channel.path, channel.index, channel.group)
+        _merge(curve, times[chosen], channel.values[chosen], replaced)
+        _widen_slider(channel)
+    if whole:
+        kept = [(b, e) for b, e in takes if abs(b - times[0]) >= 0.5]
+        action[TAKES] = [float(x) for take in [*kept, (low, high)] for x in take]
+    if strip is None:
+        strip = _new_strip(owner, part, action)
+    _fit(strip, action, shift)
+
+
+def _takes(action: bpy.types.Action) -> list[tuple[float, float]]:
+    flat = list(action.get(TAKES, ()))
+    return list(zip(flat[0::2], flat[1::2]))
+
+
+def _drop_stale(
+    action: bpy.types.Action, driven: set[tuple[str, int]], replaced: tuple[float, float]
+) -> None:
+    """Empty the span in curves that an older mapping drove."""
+    for curve in list(compat.curves(action)):
+        if (curve.data_path, curve.array_index) not in driven:
+            _merge(curve, np.empty(0), np.empty(0), replaced)
+            if not len(curve.keyframe_points):
+                compat.curves(action).remove(curve)
+
+
+def _merge(curve: bpy.types.FCurve, times: Array, values: Array, replaced: tuple[float, float]) -> None:
+    """Put keys in, after taking those of the replaced span out."""
+    old_times, old_values = compat.read_keys(curve)
+    # A hair of room: keys are kept in single precision.
+    keep = (old_times < replaced[0] - 1e-2) | (old_times > replaced[1] + 1e-2)
+    merged = np.concatenate([old_times[keep], times])
+    order = np.argsort(merged, kind="stable")
+    compat.write_keys(curve, merged[order], np.concatenate([old_values[keep], values])[order])
+
+
+def _widen_slider(channel: Channel) -> None:
+    """A shape key's value is clamped to its slider; a mapping may scale beyond."""
+    if isinstance(channel.owner, bpy.types.Key):
+        block = channel.owner.path_resolve(channel.path.removesuffix(".value"))
+        block.slider_max = max(block.slider_max, min(float(channel.values.max()), 10.0))
+
+
+def _new_strip(owner: bpy.types.ID, part: str, action: bpy.types.Action) -> bpy.types.NlaStrip:
+    data = owner.animation_data or owner.animation_data_create()
+    track = data.nla_tracks.new()
+    track.name = f"GMTalker {part.lower()}"
+    strip = compat.new_nla_strip(track, action, 0)
+    # Parts add up, so that each can be muted and laid over what is below; rotations multiply.
+    strip.blend_type = "ADD" if isinstance(owner, bpy.types.Key) else "COMBINE"
+    strip.extrapolation = "HOLD"
+    strip.use_sync_length = False
+    return strip
+
+
+def _fit(strip: bpy.types.NlaStrip, action: bpy.types.Action, shift: float) -> None:
+    """Make the strip as long as its action, where it lies."""
+    scale = strip.scale
+    low, high = action.frame_range
+    high = max(high, low + 1)
+    strip.action_frame_start, strip.action_frame_end = low, high
+    strip.frame_start = low * scale + shift
+    strip.scale = scale
+    strip.frame_end = high * scale + shift
+
+
+def find_strip(owner: bpy.types.ID, part: str) -> bpy.types.NlaStrip | None:
+    """Our strip of one part, wherever the artist has put it and whatever it is called."""
+    data = owner.animation_data
+    for track in data.nla_tracks if data else ():
+        for strip in track.strips:
+            if strip.action is not None and strip.action.get(MARK) == part:
+                return strip
+    return None
+
+
+def baked(character: Character) -> bool:
+    return any(find_strip(owner, part) for owner in character.action_owners for part in PARTS)
+
+
+def clear(character: Character, parts: Iterable[str] = PARTS) -> int:
+    """Take away what was baked; the number of strips removed."""
+    removed = 0
+    for part in parts:
+        for owner in character.action_owners:
+            removed += _clear_owner(owner, part)
+    return removed
+
+
+def _clear_owner(owner: bpy.types.ID, part: str) -> int:
+    data = owner.animation_data
+    removed = 0
+    for track in list(data.nla_tracks) if data else ():
+        ours = [s for s in track.strips if s.action and s.action.get(MARK) == part]
+        paths = {(c.data_path, c.array_index) for s in ours for c in compat.assigned_curves(s)}
+        actions = {s.action.name: s.action for s in ours}
+        for strip in ours:
+            track.strips.remove(strip)
+            removed += 1
+        if ours and not len(track.strips):
+            data.nla_tracks.remove(track)
+        for action in actions.values():
+            if not action.users:
+                bpy.data.actions.remove(action)
+        for path, _ in paths:
+            _rest(owner, path)
+    return removed
+
+
+def _rest(owner: bpy.types.ID, path: str) -> None:
+    """Blender leaves a property at its last animated value; put it back to its default."""
+    holder, _, name = path.rpartition(".")
+    target = owner.path_resolve(holder) if holder else owner
+    rule = target.bl_rna.properties[name]
+    setattr(target, name, list(rule.default_array) if rule.is_array else rule.default)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an artist sets: on the character's object, and on the scene.
+
+No postponed annotations here: Blender reads them as properties.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from ..core.arkit import EMOTIONS
+from . import blender_compat, engine
+from .character import usable
+from .session import session
+
+PART_ITEMS = (
+    ("SPEECH", "Speech", "Lips, jaw and tongue, and what the voice itself does to the face", 1),
+    ("EMOTION", "Emotion", "What the emotion curves add to it", 2),
+    ("HEAD", "Head", "Head rotation and translation", 4),
+    ("BLINK", "Blink", "Eyelids", 8),
+    ("GAZE", "Gaze", "Eyes", 16),
+)
+ALL_PARTS = {item[0] for item in PART_ITEMS}
+
+
+def _weight(name: str) -> Any:
+    return FloatProperty(
+        name=name.capitalize(),
+        description=f"Weight of '{name}'; what all weights leave of 1 is neutral. Animate it like any property",
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        options={"ANIMATABLE"},
+    )
+
+
+def _search_avatars(self: Any, context: bpy.types.Context, text: str) -> Iterable[str]:
+    return [name for name in engine.avatars() if text.lower() in name.lower()]
+
+
+def _search_sounds(self: Any, context: bpy.types.Context, text: str) -> Iterable[str]:
+    strips = blender_compat.all_strips(blender_compat.sequencer_scene(context))
+    return [s.name for s in strips if s.type == "SOUND" and text.lower() in s.name.lower()]
+
+
+class GMTALKER_character_settings(bpy.types.PropertyGroup):
+    """On every object, used on characters. The emotions are added below."""
+
+    intensity: FloatProperty(
+        name="Intensity",
+        description="Scales all emotions but neutral. Animate it like any property",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        options={"ANIMATABLE"},
+    )
+    voice_source: EnumProperty(
+        name="Voice From",
+        items=(
+            ("FILE", "File", "A sound or film file"),
+            ("STRIP", "Strip", "A sound strip of the Sequencer, as it is trimmed there"),
+        ),
+    )
+    voice: StringProperty(
+        name="Voice",
+        description="wav, flac, mp3, ogg, m4a, or the sound of mp4, mov, mkv",
+        subtype="FILE_PATH",
+    )
+    voice_strip: StringProperty(
+        name="Strip",
+        description="A sound strip of the Sequencer",
+        search=_search_sounds,
+    )
+    frame_start: IntProperty(
+        name="Start Frame",
+        description="Where the voice begins; a strip begins where it lies",
+        default=1,
+    )
+    add_sound: BoolProperty(
+        name="Add Sound",
+        description="Put the voice into the Sequencer, so that it plays with the face",
+        default=True,
+    )
+    seed: IntProperty(
+        name="Seed",
+        description="Another seed, other head motion and blinks; the same seed, the same face",
+        min=0,
+    )
+    lip_strength: FloatProperty(
+        name="Lips", description="Scales mouth motion", default=1.0, min=0.0, soft_max=2.0
+    )
+    head_strength: FloatProperty(
+        name="Head", description="Scales head motion", default=1.0, min=0.0, soft_max=2.0
+    )
+    parts: EnumProperty(
+        name="Parts",
+        description="What is baked; the other parts stay as they are",
+        items=PART_ITEMS,
+        options={"ENUM_FLAG"},
+        default=ALL_PARTS,
+    )
+    use_range: BoolProperty(
+        name="Range Only", description="Replace keys in a frame range only, and leave the others"
+    )
+    range_start: IntProperty(name="From", default=1)
+    range_end: IntProperty(name="To", default=250)
+    mapping: EnumProperty(
+        name="Mapping",
+        items=(
+            ("AUTO", "ARKit Names", "Shape keys and bones are found by their names"),
+            ("CUSTOM", "File", "A mapping file says which channel drives what"),
+        ),
+    )
+    mapping_file: StringProperty(name="Mapping File", subtype="FILE_PATH")
+    avatar: StringProperty(
+        name="Avatar",
+        description="Whose photoreal frames are rendered: a name, or an avatar's folder",
+        default="ada",
+        search=_search_avatars,
+        search_options={"SORT", "SUGGESTION"},
+    )
+    frame_size: EnumProperty(
+        name="Size",
+        items=(("256", "256 px", "256 by 256 pixels"), ("512", "512 px", "512 by 512 pixels")),
+    )
+    output: StringProperty(
+        name="Output",
+        description="Folder for face tracks and frames; beside an unsaved file: in the user's data folder",
+        default="//gmtalker",
+        subtype="DIR_PATH",
+    )
+    tracks: StringProperty(
+        name="Tracks", description="Face tracks, written by Generate", subtype="FILE_PATH"
+    )
+    frames: StringProperty(
+        name="Frames", description="Folder of frames, written by Render Frames", subtype="DIR_PATH"
+    )
+
+
+GMTALKER_character_settings.__annotations__ |= {name: _weight(name) for name in EMOTIONS}
+
+
+class GMTALKER_scene_settings(bpy.types.PropertyGroup):
+    character: PointerProperty(
+        name="Character",
+        description="An armature, or a mesh with shape keys",
+        type=bpy.types.Object,
+        poll=lambda self, obj: usable(obj),
+    )
+    status: StringProperty(
+        name="Status",
+        description="What is going on, or the last message",
+        get=lambda self: session.status,
+        options={"SKIP_SAVE"},
+    )
+
+
+CLASSES = (GMTALKER_character_settings, GMTALKER_scene_settings)
+
+
+def register() -> None:
+    bpy.types.Object.gmtalker = PointerProperty(type=GMTALKER_character_settings)
+    bpy.types.Scene.gmtalker = PointerProperty(type=GMTALKER_scene_settings)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.gmtalker
+    del bpy.types.Object.gmtalker

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is registered, in order; nothing swallowed."""
+
+from __future__ import annotations
+
+import atexit
+from typing import Any
+
+import bpy
+
+from . import commands, operators, panels, preferences, properties
+from .session import session
+
+CLASSES = (*preferences.CLASSES, *properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
+_command: list[Any] = []
+"""The handle of the registered command, while it is registered."""
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    properties.register()
+    _command.append(bpy.utils.register_cli_command("gmtalker", commands.main))
+    atexit.register(_leave)
+
+
+def unregister() -> None:
+    _leave()
+    atexit.unregister(_leave)
+    properties.unregister()
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
+
+
+def _leave() -> None:
+    """End the engine with Blender, and take away what must not outlive the interpreter."""
+    session.close()
+    while _command:
+        bpy.utils.unregister_cli_command(_command.pop())

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the buttons and the commands do: gather, one job of the engine, apply.
+
+Nothing in the scene or beside the .blend changes before ``finish``, and ``finish`` first does all
+that can fail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ..core.errors import UserError
+from ..core.protocol import AnimateParams, RenderParams
+from ..core.tracks import FaceTracks
+from . import baking, character, emotion_curves, engine, sequencer, voice
+from . import blender_compat as compat
+from .jobs import SetupJob
+from .session import session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .jobs import Job
+
+KEEP_DAYS = 7
+"""How long the frames of a broken render wait for the next try."""
+
+
+def output_folder(obj: bpy.types.Object) -> Path:
+    """Where the character's files go; an unsaved file has no place beside it yet."""
+    name = bpy.path.clean_name(obj.name)
+    output = obj.gmtalker.output
+    if output.startswith("//") and not bpy.data.filepath:
+        return engine.home() / "files" / name
+    return Path(bpy.path.abspath(output)).absolute() / name
+
+
+def limits(obj: bpy.types.Object) -> tuple[int, int] | None:
+    """The frame range to touch, or None for all.
+
+    Raises:
+        UserError: it ends before it begins.
+
+    """
+    settings = obj.gmtalker
+    if not settings.use_range:
+        return None
+    if settings.range_end < settings.range_start:
+        raise UserError(f"The range goes from {settings.range_start} to {settings.range_end}.",
+                        "Let it end after its start.")  # fmt: skip
+    return settings.range_start, settings.range_end
+
+
+def _target(name: str) -> bpy.types.Object:
+    """The character, looked up again: an undo or a deletion may have come between."""
+    obj = bpy.data.objects.get(name)
+    if obj is None:
+        raise UserError(f"The character '{name}' is gone.", "Undo its deletion, and run it again.")
+    return obj
+
+
+def _check_output(folder: Path) -> None:
+    """Find out before the work, not after it, that its result cannot be written."""
+    existing = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise _unwritable(folder, "no permission" if existing.is_dir() else "not a folder")
+
+
+def _unwritable(path: Path, reason: object) -> UserError:
+    return UserError(f"Cannot write to '{path}' ({reason}).",
+                     "Choose an output folder that you can write to, with room on the disk.")  # fmt: skip
+
+
+class Generate:
+    """Voice and emotion curves to tracks, tracks to actions."""
+
+    title = "Generate"
+
+    def __init__(self, context: bpy.types.Context, obj: bpy.types.Object) -> None:
+        self.scene, self.sequencer = context.scene.name, compat.sequencer_scene(context).name
+        self.obj = obj.name
+        self.folder: Path | None = None
+
+    def begin(self) -> Job:
+        obj, scene = _target(self.obj), bpy.data.scenes[self.scene]
+        character.resolve(obj)  # what cannot be baked need not be computed
+        limits(obj)
+        _check_output(output_folder(obj))
+        self.fps = baking.scene_fps(scene)
+        self.folder = Path(tempfile.mkdtemp(prefix="gmtalker-"))
+        self.voice = voice.of(obj, bpy.data.scenes[self.sequencer], self.fps, self.folder)
+        worker = session.worker()
+        settings = obj.gmtalker
+        emotion = self.folder / "emotion.json"
+        last = self.voice.first + round((self.voice.length or 0) * self.fps)
+        weights = emotion_curves.sample(scene, obj, self.voice.first, max(last, scene.frame_end))
+        emotion_curves.write(emotion, weights, self.fps)
+        params = AnimateParams(
+            voice=str(self.voice.path),
+            output=str(self.folder / "tracks.npz"),
+            fps=(self.fps.numerator, self.fps.denominator),
+            start=self.voice.start,
+            length=self.voice.length,
+            emotion_file=str(emotion),
+            seed=settings.seed,
+            lip_strength=settings.lip_strength,
+            head_strength=settings.head_strength,
+        )
+        return worker.submit(self.title, "animate", params)
+
+    def finish(self, result: dict[str, Any]) -> str:
+        obj = _target(self.obj)
+        made = Path(result["tracks"])
+        tracks = FaceTracks.load(made)
+        rig = character.resolve(obj)
+        target = output_folder(obj) / "tracks.npz"
+        with _beside(made, target) as part:
+            settings = obj.gmtalker
+            baking.bake(tracks, rig, self.fps, self.voice.first, settings.parts, limits(obj))
+            os.replace(part, target)
+        settings.tracks = sequencer.relative(target)
+        message = f"Baked {len(tracks)} frames on '{obj.name}'."
+        if self.voice.strip is None and settings.add_sound:
+            scene = bpy.data.scenes[self.sequencer]
+            try:
+                sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, len(tracks))
+            except UserError as error:
+                message += f" {error}"
+        return message
+
+    def discard(self) -> None:
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _beside:
+    """A copy next to its destination, to be renamed; gone if it is not."""
+
+    def __init__(self, source: Path, target: Path) -> None:
+        self.source, self.target = source, target
+        self.part = target.with_name(f".{target.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> Path:
+        made = [p for p in self.target.parents if not p.exists()]
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.source, self.part)
+        except OSError as error:
+            self.part.unlink(missing_ok=True)
+            for folder in made:
+                if folder.exists():
+                    folder.rmdir()
+            raise _unwritable(self.target.parent, error.strerror or error) from error
+        return self.part
+
+    def __exit__(self, *error: object) -> None:
+        self.part.unlink(missing_ok=True)
+
+
+class RenderFrames:
+    """Tracks to photoreal frames, frames into the Sequencer."""
+
+    title = "Render Frames"
+
+    def __init__(self, context: bpy.types.Context, obj: bpy.types.Object) -> None:
+        self.scene, self.sequencer = context.scene.name, compat.sequencer_scene(context).name
+        self.obj = obj.name
+        self.folder: Path | None = None
+
+    def begin(self) -> Job:
+        obj = _target(self.obj)
+        settings = obj.gmtalker
+        self.fps = baking.scene_fps(bpy.data.scenes[self.scene])
+        path = Path(bpy.path.abspath(settings.tracks))
+        self.tracks = FaceTracks.load(path)
+        if self.tracks.fps != self.fps:
+            raise UserError(f"The tracks have {float(self.tracks.fps):.6g} frames a second, the scene "
+                            f"{float(self.fps):.6g}.", "Press 'Generate' again.")  # fmt: skip
+        _check_output(output_folder(obj))
+        self.folder = Path(tempfile.mkdtemp(prefix="gmtalker-"))
+        self.voice = voice.of(obj, bpy.data.scenes[self.sequencer], self.fps, self.folder)
+        avatar = settings.avatar
+        if avatar not in engine.avatars():
+            avatar = bpy.path.abspath(avatar)
+        what = f"{Path(avatar).name}-{settings.frame_size}"
+        key = hashlib.sha256(path.read_bytes() + f"{avatar} {settings.frame_size} {settings.seed}".encode())
+        self.target = output_folder(obj) / f"frames-{what}-{key.hexdigest()[:8]}"
+        self.work = self.target if self.target.is_dir() else _work_folder(key.hexdigest()[:16])
+        params = RenderParams(
+            tracks=str(path.absolute()),
+            avatar=avatar,
+            output=str(self.work),
+            size=int(settings.frame_size),
+            seed=settings.seed,
+        )
+        return session.worker().submit(self.title, "render", params)
+
+    def finish(self, result: dict[str, Any]) -> str:
+        obj = _target(self.obj)
+        frames = [self.work / f"frame_{i + 1:06d}.png" for i in range(len(self.tracks))]
+        missing = [f.name for f in frames if not f.is_file()]
+        if missing:
+            raise UserError(f"The engine left out {len(missing)} frames, the first is {missing[0]}.",
+                            "Render again.")  # fmt: skip
+        scene = bpy.data.scenes[self.sequencer]
+        sound = self.voice.strip
+        if sound is not None:
+            sound = voice.find_strip(scene, sound.name)
+        if self.work != self.target:
+            _move_folder(self.work, self.target)
+        if self.voice.strip is None:
+            sound = sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, len(frames))
+        paths = [self.target / f.name for f in frames]
+        sequencer.place_frames(scene, obj, paths, self.voice.first, sound)
+        obj.gmtalker.frames = sequencer.relative(self.target)
+        return f"Rendered {len(frames)} frames into the Sequencer."
+
+    def discard(self) -> None:
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _work_folder(key: str) -> Path:
+    """Where a render collects its frames: kept after a broken one, so that the next goes on."""
+    jobs = engine.home() / "jobs"
+    try:
+        jobs.mkdir(parents=True, exist_ok=True)
+        for old in jobs.iterdir():
+            if time.time() - old.stat().st_mtime > KEEP_DAYS * 86400:
+                shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(jobs, error.strerror or error) from error
+    return jobs / f"render-{key}"
+
+
+def _move_folder(source: Path, target: Path) -> None:
+    """Rename, or copy beside and rename where the folders lie on two disks."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, beside)
+        os.rename(beside, target)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise _unwritable(target.parent, getattr(error, "strerror", None) or error) from error
+
+
+class SetUpEngine:
+    """The installer, with progress."""
+
+    title = "Set Up Engine"
+
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        self.words = words
+
+    def begin(self) -> Job:
+        session.close_worker()  # it holds files of the environment that is to change
+        return SetupJob(self.words)
+
+    def finish(self, result: dict[str, Any]) -> str:
+        engine.find_python()
+        return "The engine is ready."
+
+    def discard(self) -> None:
+        """Downloads stay, so that the next set-up goes on."""
+
+
+def bake_file(context: bpy.types.Context, obj: bpy.types.Object, path: str, parts: set[str]) -> str:
+    """Bake tracks that are there already; no engine needed."""
+    tracks = FaceTracks.load(bpy.path.abspath(path))
+    fps = baking.scene_fps(context.scene)
+    first = obj.gmtalker.frame_start
+    if obj.gmtalker.voice_source == "STRIP":
+        strip = voice.find_strip(compat.sequencer_scene(context), obj.gmtalker.voice_strip)
+        first = compat.strip_span(strip)[0] if strip is not None else first
+    baking.bake(tracks, character.resolve(obj), fps, first, parts, limits(obj))
+    return f"Baked {len(tracks)} frames on '{obj.name}'."
