@@ -17,6 +17,7 @@ import threading
 import urllib.error
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -217,9 +218,8 @@ def _install(
     wanted: Environment, pip: Path, locks: Sequence[Path], wheels: Sequence[Wheel]
 ) -> None:
     """Install from the downloads alone, hashes required, nothing resolved."""
-    files = [downloads() / wheel.filename for wheel in wheels]
-    sizes = {_distribution(file): _unpacked(file) for file in files}
-    need, free = sum(sizes.values()), shutil.disk_usage(wanted.folder).free
+    need = sum(_unpacked(downloads() / wheel.filename) for wheel in wheels)
+    free = shutil.disk_usage(wanted.folder).free
     if need > free:
         raise UserError(
             f"{wanted.title} needs {need / 1e6:.0f} MB, and {wanted.folder} has {free / 1e6:.0f} MB.",
@@ -232,9 +232,11 @@ def _install(
     command += [word for lock in locks for word in ("--requirement", str(lock))]
     progress = Progress("Installing", need / 1e6, "MB")
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
-        process = subprocess.Popen(command, env=_quiet_pip(), stdout=errors, stderr=errors)
+        process = subprocess.Popen(
+            command, env=_quiet_pip(), stdout=errors, stderr=errors, close_fds=False
+        )
         watching = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(wanted, sizes, progress, watching))
+        watcher = threading.Thread(target=_watch, args=(wanted.folder, progress, watching))
         watcher.start()
         try:
             code = process.wait()
@@ -248,18 +250,22 @@ def _install(
     progress.finish()
 
 
-def _watch(
-    wanted: Environment, sizes: Mapping[str, int], progress: Progress, stop: threading.Event
-) -> None:
-    """Tell how far pip is by the packages that have arrived."""
-    while not stop.wait(0.5):
-        arrived = [path.name for path in wanted.folder.glob("[Ll]ib/**/site-packages/*.dist-info")]
-        progress.set(sum(sizes.get(name, 0) for name in arrived) / 1e6)
+def _watch(folder: Path, progress: Progress, stop: threading.Event) -> None:
+    """Tell how far pip is by the bytes that have arrived."""
+    before = _bytes(folder)
+    while not stop.wait(2):
+        progress.set(min((_bytes(folder) - before) / 1e6, progress.total))
 
 
-def _distribution(wheel: Path) -> str:
-    """The folder that marks the wheel as installed, e.g. ``numpy-1.26.4.dist-info``."""
-    return "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+def _bytes(folder: Path) -> int:
+    """The size of all files, but for compiled ones, which no wheel holds."""
+    total = 0
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in files:
+            with suppress(OSError):  # pip renames while it works
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
 
 
 def _unpacked(wheel: Path) -> int:

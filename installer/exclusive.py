@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ from .progress import say
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold ``folder``'s lock. The system frees it when its holder ends, however that ends."""
+    """Hold ``folder``'s lock. The system frees it when its holder ends, however that ends.
+
+    A child started with ``close_fds=False`` holds it too: a killed set-up's pip is waited for.
+    """
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = open(folder / ".lock", "a+b")  # noqa: SIM115 - closed below, after the work
@@ -25,6 +29,7 @@ def only_one(folder: Path) -> Iterator[None]:
             say(f"Another set-up is at work in {folder}; waiting for it to end.")
             while not _taken(handle):
                 time.sleep(0.5)
+        os.set_inheritable(handle.fileno(), True)
         yield
     finally:
         handle.close()

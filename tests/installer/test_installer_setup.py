@@ -210,6 +210,26 @@ def test_a_killed_holder_frees_the_lock(wheels: Path) -> None:
     assert (home() / "engine.json").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are a process's own on Windows")
+def test_what_a_killed_set_up_has_started_is_waited_for(wheels: Path) -> None:
+    child = "import time; from pathlib import Path; time.sleep(1.5); Path({!r}).touch()"
+    ended = home().parent / "ended"
+    holder = (
+        "import subprocess, sys, time; from pathlib import Path\n"
+        "from installer.exclusive import only_one\n"
+        "with only_one(Path(sys.argv[1])):\n"
+        "    subprocess.Popen([sys.executable, '-c', sys.argv[2]], close_fds=False)\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", holder, str(home()), child.format(str(ended))]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        other.kill()
+        environment.ensure(wanted(), Network(wheels, offline=True))
+    assert ended.exists()
+
+
 def test_a_cuda_build_in_a_cpu_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     home().mkdir(parents=True)
 
