@@ -18,7 +18,8 @@ head` reads. Nothing in it is executed; arrays hold no objects.
     {"format": "gmtalker-render-set", "version": 1, "name": "ada", "size": 256,
      "camera": {"fov_y": 18.5, "position": [0.0, 0.045, 1.05]},
      "held_out": [12, 24, ...],
-     "licence": "GPL-3.0-or-later", "source": "Cycles renders of ...", "credits": "..."}
+     "licence": "GPL-3.0-or-later", "source": "Cycles renders of ...", "credits": "...",
+     "consent": "Shows no real person: ..."}
 
 - `size`: pixels, square frames.
 - `camera`: fixed for the whole set. Core space (metres, Y up, +Z out of the face, +X to the
@@ -68,10 +69,12 @@ from numpy.typing import NDArray
 
 from ..arkit import ARKIT_NAMES, EMOTIONS
 from ..errors import UserError
+from ..raster import Camera
 from .head_poses import PoseDesign, design_poses
 
 Array = NDArray[np.float32]
 
+NO_PERSON = "Shows no real person: a made-up character, rendered."
 FORMAT = "gmtalker-render-set"
 VERSION = 1
 _SHAPES: dict[str, tuple[int, ...]] = {
@@ -85,16 +88,6 @@ _HINT = "Make the set again; `core train head --design N --out SET` writes its p
 
 
 @dataclass(frozen=True)
-class Camera:
-    """A fixed camera in core space that looks along -Z with +Y up."""
-
-    fov_y: float = 18.5
-    """Full vertical angle of view, degrees."""
-    position: tuple[float, float, float] = (0.0, 0.045, 1.05)
-    """Metres."""
-
-
-@dataclass(frozen=True)
 class SetInfo:
     """What `set.json` says."""
 
@@ -105,6 +98,7 @@ class SetInfo:
     """Frame numbers, counted from 1."""
     licence: str = ""
     source: str = ""
+    consent: str = NO_PERSON
     credits: str = ""
 
 
@@ -148,6 +142,7 @@ def load_set(folder: Path) -> RenderSet:
 
     Raises:
         UserError: something is missing, of another format, or of another shape.
+
     """
     info = _read_info(folder / "set.json")
     params = _read_params(folder / "params.npz")
@@ -164,7 +159,7 @@ def write_design(folder: Path, name: str, size: int, design: PoseDesign, camera:
     """Writes the plan of a set: `params.npz` and `set.json`; every 16th frame is held out."""
     folder.mkdir(parents=True, exist_ok=True)
     info = SetInfo(name, size, camera, tuple(range(16, design.count + 1, 16)))
-    np.savez_compressed(folder / "params.npz", **design_poses(design))  # type: ignore[arg-type]
+    np.savez_compressed(folder / "params.npz", **design_poses(design))
     text = json.dumps({"format": FORMAT, "version": VERSION, **asdict(info)}, indent=1)
     (folder / "set.json").write_text(text + "\n", encoding="utf-8")
 
@@ -185,6 +180,7 @@ def _read_info(path: Path) -> SetInfo:
             held_out=tuple(int(v) for v in data["held_out"]),
             licence=str(data.get("licence", "")),
             source=str(data.get("source", "")),
+            consent=str(data.get("consent", NO_PERSON)),
             credits=str(data.get("credits", "")),
         )
     except FileNotFoundError:

@@ -9,6 +9,7 @@ now and then single shapes on their own so that none stays unseen. No torch, no 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,9 @@ def design_poses(design: PoseDesign) -> dict[str, Array]:
     return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
 
 
-def _row(design: PoseDesign, index: int, rng: np.random.Generator) -> dict[str, Array]:
+def _row(
+    design: PoseDesign, index: int, rng: np.random.Generator
+) -> dict[str, NDArray[np.floating[Any]]]:
     emotion = _emotion(index, rng)
     weights = np.zeros(len(ARKIT_NAMES))
     for share, pose in zip(emotion, EMOTION_POSES, strict=True):
@@ -145,7 +148,8 @@ def _gaze(design: PoseDesign, rng: np.random.Generator) -> Array:
     span = 0.15 if rng.uniform() < 0.35 else 1.0
     direction = rng.uniform(-1.0, 1.0, size=2) * design.gaze * span
     vergence = rng.uniform(0.0, 0.03)
-    return np.stack([direction - (vergence, 0.0), direction + (vergence, 0.0)]).astype(np.float32)
+    turned: Array = np.stack([direction - (vergence, 0.0), direction + (vergence, 0.0)])
+    return turned.astype(np.float32)
 
 
 def _look(weights: NDArray[np.float64], gaze: Array) -> None:

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The photoreal head: a StyleUNet of our own layout, styled by an emotion mapping network.
+
+GMTalker (arXiv 2312.07669, third stage) renders the 3DMM and lets a StyleUNet (StyleAvatar, Wang et
+al. 2023) turn it into a photograph, with a style code from the emotion. Kept from there: the U-shape
+with style-modulated, demodulated decoder convolutions (StyleGAN2), per-layer noise, 64 numbers of
+style. Changed, for two CPU cores: the 512-wide low resolutions are narrow, every scale has a skip,
+no wavelets, and what stays the same from frame to frame (skin, hair, backdrop) is looked up in
+learned textures at the coordinates that the conditioning renders give.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..arkit import EMOTIONS
+from ..conditioning import PARTS, PLANES, Conditioning
+
+SLOPE = 0.2
+"""Of the leaky ReLUs, as in StyleGAN2."""
+
+NOISE_UP_TO = 64
+"""Pixels: the largest picture inside the network that noise is added to."""
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Sizes of the head network."""
+
+    resolution: int = 256
+    """Pixels of the output, height and width."""
+    widths: tuple[int, ...] = (16, 48, 80, 112, 160, 192)
+    """Channels at full resolution, half, a quarter and so on down."""
+    style: int = 64
+    """Numbers in the style code, as in StyleAvatar."""
+    noise: int = 16
+    """Numbers of noise into the emotion mapping network, as many as of emotion embedding."""
+    texture: int = 384
+    """Texels, height and width, of the mesh's learned texture."""
+    texture_channels: int = 8
+    """The first three are a base colour that is added to the output."""
+    card: int = 192
+    """Texels of the texture on the card that turns with the head: hair and outline."""
+    card_channels: int = 8
+    """Likewise."""
+    backdrop_channels: int = 6
+    """Of a picture that stays still: background and shoulders. Likewise."""
+
+
+class EmotionMapping(nn.Module):
+    """EMN: emotion weights and noise to the style code (GMTalker; the MLP as in StyleAvatar)."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.embed = nn.Linear(len(EMOTIONS), config.noise)
+        width = config.style
+        self.layers = nn.Sequential(
+            nn.Linear(2 * config.noise, width),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(width, width),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(width, width),
+        )
+
+    def forward(self, emotion: Tensor, noise: Tensor) -> Tensor:
+        """(B, 8) weights, (B, noise) normal numbers -> (B, style)."""
+        style: Tensor = self.layers(torch.cat([self.embed(emotion), noise], 1))
+        return style
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution with demodulation, noise and leaky ReLU (StyleGAN2, eq. 1 and 3).
+
+    The style scales the input and the demodulation the output, which is the same as scaling the
+    weights but lets a whole batch share one dense convolution. Noise comes in at low resolutions
+    only: fine irregular detail is in the learned textures, where it sticks to the skin.
+    """
+
+    noise: Tensor
+
+    def __init__(self, inside: int, outside: int, style: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outside, inside, 3, 3) / math.sqrt(9 * inside))
+        self.bias = nn.Parameter(torch.zeros(outside))
+        self.scale = nn.Linear(style, inside)
+        nn.init.normal_(self.scale.weight, std=0.1 / math.sqrt(style))
+        nn.init.ones_(self.scale.bias)
+        self.noisy = size <= NOISE_UP_TO
+        if self.noisy:
+            self.strength = nn.Parameter(torch.zeros(()))
+            # Fixed at inference, so that a still face is a still picture.
+            self.register_buffer("noise", torch.randn(1, 1, size, size))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """(B, inside, H, W), (B, style) -> (B, outside, H, W)."""
+        scale = self.scale(style).float()
+        # In float32 also under autocast: squares of small weights fall below what bf16 tells apart.
+        with torch.autocast(x.device.type, enabled=False):
+            energy = self.weight.float().square().sum((2, 3))
+            demodulation = torch.rsqrt(scale.square() @ energy.T + 1e-8)
+        gain = (demodulation * math.sqrt(2))[:, :, None, None]
+        x = F.conv2d(x * scale[:, :, None, None].to(x.dtype), self.weight, padding=1)
+        x = torch.addcmul(self.bias[:, None, None].to(x.dtype), x, gain.to(x.dtype))
+        if self.noisy:
+            noise = torch.randn_like(self.noise) if self.training else self.noise
+            x = x + (self.strength * noise).to(x.dtype)
+        return F.leaky_relu(x, SLOPE)
+
+
+class Down(nn.Module):
+    """Halves the picture and looks at it once more."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.halve = nn.Conv2d(inside, outside, 3, stride=2, padding=1)
+        self.look = nn.Conv2d(outside, outside, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inside, H, W) -> (B, outside, H/2, W/2)."""
+        x = F.leaky_relu(self.halve(x), SLOPE)
+        looked: Tensor = x + F.leaky_relu(self.look(x), SLOPE)
+        return looked
+
+
+class Up(nn.Module):
+    """Doubles the picture, adds the skip of that scale, and styles it twice."""
+
+    def __init__(self, inside: int, outside: int, style: int, size: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(inside, outside, 1)
+        self.first = StyledConv(outside, outside, style, size)
+        self.second = StyledConv(outside, outside, style, size)
+
+    def forward(self, x: Tensor, skip: Tensor, style: Tensor) -> Tensor:
+        """(B, inside, H, W), (B, outside, 2H, 2W) -> (B, outside, 2H, 2W)."""
+        x = F.interpolate(self.narrow(x), scale_factor=2.0, mode="nearest") + skip
+        y = self.first(x, style)
+        return x + self.second(y, style)
+
+
+class StyleUNet(nn.Module):
+    """Conditioning features to RGB, styled (StyleAvatar, in the layout told above)."""
+
+    def __init__(self, inside: int, config: HeadConfig) -> None:
+        super().__init__()
+        widths, style, size = config.widths, config.style, config.resolution
+        self.stem = nn.Conv2d(inside, widths[0], 3, padding=1)
+        self.downs = nn.ModuleList(
+            Down(a, b) for a, b in itertools.pairwise(widths)
+        )
+        levels = range(len(widths) - 2, 0, -1)
+        self.bottom = StyledConv(widths[-1], widths[-1], style, size >> (len(widths) - 1))
+        self.ups = nn.ModuleList(
+            Up(widths[k + 1], widths[k], style, size >> k) for k in levels
+        )
+        # Full resolution comes from half by rearranging channels: wide layers there cost too much.
+        self.spread = nn.Conv2d(widths[1], 4 * widths[0], 3, padding=1)
+        self.finish = StyledConv(widths[0], widths[0], style, size)
+        self.colour = nn.Conv2d(widths[0], 3, 3, padding=1)
+        nn.init.zeros_(self.colour.weight)
+        nn.init.zeros_(self.colour.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """(B, inside, H, W), (B, style) -> (B, 3, H, W)."""
+        skips = [F.leaky_relu(self.stem(x), SLOPE)]
+        for down in self.downs:
+            skips.append(down(skips[-1]))
+        x = skips.pop()
+        x = x + self.bottom(x, style)
+        for up in self.ups:
+            x = up(x, skips.pop(), style)
+        x = F.pixel_shuffle(F.leaky_relu(self.spread(x), SLOPE), 2) + skips.pop()
+        rgb: Tensor = self.colour(self.finish(x, style))
+        return rgb
+
+
+class HeadNetwork(nn.Module):
+    """Conditioning renders and emotion to a photoreal frame."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.emotion = EmotionMapping(config)
+        size = config.resolution
+        self.texture = nn.Parameter(_noise(config.texture_channels, config.texture))
+        self.card = nn.Parameter(_noise(config.card_channels, config.card))
+        self.backdrop = nn.Parameter(_noise(config.backdrop_channels, size))
+        inside = config.texture_channels + config.card_channels + config.backdrop_channels
+        self.unet = StyleUNet(inside + len(PLANES), config)
+
+    def style(self, emotion: Tensor, noise: Tensor) -> Tensor:
+        """(B, 8), (B, noise) -> (B, style)."""
+        code: Tensor = self.emotion(emotion, noise)
+        return code
+
+    def forward(self, planes: Tensor, surface: Tensor, card: Tensor, style: Tensor) -> Tensor:
+        """Frames from conditioning (see `core.conditioning.Conditioning`) and style.
+
+        Args:
+            planes: (B, 15, H, W).
+            surface: (B, H, W, 2).
+            card: (B, H, W, 2).
+            style: (B, style) from `style`.
+
+        Returns:
+            (B, 3, H, W) sRGB, about 0..1.
+
+        """
+        skin, hair, still = self.looked_up(planes, surface, card)
+        bare = 1.0 - planes[:, -len(PARTS) :].float().sum(1, keepdim=True).clamp(max=1.0)
+        base = skin[:, :3] + bare * (hair[:, :3] + still[:, :3])
+        # One copy a part, to the layout and precision of the convolutions.
+        kind = planes.device.type
+        low = torch.is_autocast_enabled(kind)
+        working = torch.get_autocast_dtype(kind) if low else skin.dtype
+        parts = [
+            part.to(dtype=working, memory_format=torch.channels_last)
+            for part in (planes, skin, hair, still)
+        ]
+        colour: Tensor = self.unet(torch.cat(parts, 1), style)
+        return base + colour.float() + 0.5
+
+    def looked_up(
+        self, planes: Tensor, surface: Tensor, card: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The learned textures as this frame shows them, (B, channels, H, W) each."""
+        batch = len(planes)
+        with torch.autocast(planes.device.type, enabled=False):
+            skin = _look_up(self.texture, surface)
+            hair = _look_up(self.card, card)
+        return skin, hair, self.backdrop.expand(batch, -1, -1, -1)
+
+    def picture(self, conditioning: Conditioning, style: Tensor) -> Tensor:
+        """`forward` on a `Conditioning`."""
+        rgb: Tensor = self(
+            conditioning.planes, conditioning.surface, conditioning.card, style
+        )
+        return rgb
+
+
+def tiny_head_network(seed: int = 0) -> HeadNetwork:
+    """A random network of a few thousand weights, 32x32 pixels, for tests."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = HeadNetwork(
+            HeadConfig(resolution=32, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8)
+        )
+        nn.init.normal_(network.unet.colour.weight, std=0.1)
+    return network.eval()
+
+
+def _noise(channels: int, size: int) -> Tensor:
+    """(1, channels, size, size): no colour yet, and small random features."""
+    values = 0.1 * torch.randn(1, channels, size, size)
+    values[:, :3] = 0.0
+    return values
+
+
+def _look_up(texture: Tensor, place: Tensor) -> Tensor:
+    """Bilinear samples of one texture at (B, H, W, 2) places; 0 outside -1..1."""
+    textures = texture.expand(len(place), -1, -1, -1)
+    return F.grid_sample(textures, place, mode="bilinear", align_corners=False)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trains a photoreal head on a render set (see `core.training.head_data`) and writes an avatar.
+
+Deterministic for a seed on one machine: the order of frames, the noise and the weights' beginning
+come from it, and a resumed run goes on exactly where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from ..avatars import AvatarCard, load, save_avatar
+from ..errors import UserError
+from ..files import write_bytes
+from ..models.head import HeadConfig, HeadNetwork
+from ..precision import autocast
+from ..progress import Progress, silent
+from ..raster import Camera
+from .head_cache import Batch, HeadCache, shuffled
+from .head_data import RenderSet, load_set, write_design
+from .head_loss import LossWeights, head_loss
+from .head_poses import PoseDesign
+
+log = logging.getLogger(__name__)
+
+STATE = "training.safetensors"
+
+
+@dataclass(frozen=True)
+class HeadTraining:
+    """How to train."""
+
+    steps: int = 4000
+    """Batches."""
+    batch: int = 4
+    """Frames a batch."""
+    rate: float = 2e-3
+    """Adam's step for the convolutions; it falls to nothing along a cosine."""
+    texture_rate: float = 1e-2
+    """Likewise for the learned textures, whose texels are seen seldom."""
+    warm_up: int = 100
+    """Batches over which the rate rises."""
+    average: float = 0.998
+    """Of the weights' moving average, which is what the avatar keeps (StyleAvatar: 0.99778)."""
+    seed: int = 0
+    """Same seed, same weights."""
+    save_every: int = 500
+    """Batches between the states that a resumed run starts from."""
+
+
+class HeadTrainer:
+    """Network, average, optimiser and how far they are."""
+
+    def __init__(self, config: HeadConfig, plan: HeadTraining, start: HeadNetwork | None) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan = plan
+        self.network = HeadNetwork(config) if start is None else start
+        self.network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval()
+        textures = [self.network.texture, self.network.card, self.network.backdrop]
+        chosen = {id(p) for p in textures}
+        rest = [p for p in self.network.parameters() if id(p) not in chosen]
+        self.optimiser = torch.optim.Adam(
+            [{"params": rest, "rate": plan.rate}, {"params": textures, "rate": plan.texture_rate}],
+            lr=plan.rate, betas=(0.9, 0.99), fused=True,
+        )  # fmt: skip
+        self.step = 0
+
+    def train_step(self, batch: Batch, weights: LossWeights) -> float:
+        """One batch; returns its loss."""
+        torch.manual_seed((self.plan.seed << 32) + self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["rate"] * self._pace()
+        with autocast(torch.device("cpu")):
+            noise = torch.randn(len(batch.emotion), self.network.config.noise)
+            style = self.network.style(batch.emotion, noise)
+            rgb = self.network.picture(batch.conditioning, style)
+        loss = head_loss(rgb.float(), batch.truth, batch.attention, weights)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return float(loss.detach())
+
+    def _pace(self) -> float:
+        rise = min(1.0, (self.step + 1) / self.plan.warm_up)
+        done = torch.tensor(min(1.0, self.step / self.plan.steps))
+        return rise * float(0.5 + 0.5 * torch.cos(torch.pi * done))
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Early on the average follows faster, or it would remember the random beginning.
+        keep = min(self.plan.average, self.step / (self.step + 10))
+        for mean, value in zip(
+            self.average.parameters(), self.network.parameters(), strict=True
+        ):
+            mean.lerp_(value, 1 - keep)
+
+    def save(self, path: Path) -> None:
+        """Writes everything that a resumed run needs."""
+        state: dict[str, Tensor] = {"step": torch.tensor(self.step)}
+        for part, module in (("network", self.network), ("average", self.average)):
+            state |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
+        for index, slot in self.optimiser.state_dict()["state"].items():
+            state |= {f"adam.{index}.{name}": value for name, value in slot.items()}
+        write_bytes(path, save({name: value.contiguous() for name, value in state.items()}))
+
+    def resume(self, path: Path) -> None:
+        """Goes on from a saved state."""
+        state = load_file(path)
+        for part, module in (("network", self.network), ("average", self.average)):
+            prefix = f"{part}."
+            module.load_state_dict(
+                {n[len(prefix) :]: v for n, v in state.items() if n.startswith(prefix)}
+            )
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            if name.startswith("adam."):
+                _, index, slot = name.split(".")
+                slots.setdefault(int(index), {})[slot] = value
+        kept = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({**kept, "state": slots})
+        self.step = int(state["step"])
+
+
+def train(
+    data: RenderSet,
+    folder: Path,
+    plan: HeadTraining,
+    config: HeadConfig,
+    start: HeadNetwork | None = None,
+    progress: Progress = silent,
+) -> HeadNetwork:
+    """Trains on the set's frames that are not held out; states go to ``folder``."""
+    numbers, _ = data.split()
+    if len(numbers) < plan.batch:
+        raise UserError(f"'{data.folder}' has {len(numbers)} frames to train on, expected at least "
+                        f"{plan.batch}.", "Render more of it.")  # fmt: skip
+    cache = HeadCache(data, numbers, progress)
+    trainer = HeadTrainer(config, plan, start)
+    state = folder / STATE
+    if state.is_file():
+        trainer.resume(state)
+        log.info("goes on from batch %d", trainer.step)
+    each = len(cache) // plan.batch
+    weights = LossWeights()
+    began, first, mean = time.monotonic(), trainer.step, 0.0
+    while trainer.step < plan.steps:
+        epoch, place = divmod(trainer.step, each)
+        rows = shuffled(len(cache), plan.seed, epoch)[place * plan.batch : (place + 1) * plan.batch]
+        loss = trainer.train_step(cache.batch(rows), weights)
+        mean = loss if trainer.step == first + 1 else 0.98 * mean + 0.02 * loss
+        progress("training", trainer.step, plan.steps)
+        if trainer.step % 50 == 0:
+            pace = (time.monotonic() - began) / (trainer.step - first)
+            log.info("batch %d: loss %.4f, %.3f s a batch", trainer.step, mean, pace)
+        if trainer.step % plan.save_every == 0:
+            trainer.save(state)
+    trainer.save(state)
+    return trainer.average
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``core train head``: plans a render set, or trains on one."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.design is not None:
+        design = PoseDesign(count=args.design, seed=args.seed)
+        write_design(args.out, args.name or args.out.name, 256, design, Camera())
+        return 0
+    if args.renders is None:
+        raise UserError("Expected --renders DIR or --design N.", "See 'core train head --help'.")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    data = load_set(args.renders)
+    args.out.mkdir(parents=True, exist_ok=True)
+    work = args.work or args.out
+    work.mkdir(parents=True, exist_ok=True)
+    start = load(args.start).network() if args.start else None
+    config = start.config if start else HeadConfig(resolution=data.info.size)
+    plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed)
+    network = train(data, work, plan, config, start)
+    info = data.info
+    card = AvatarCard(args.name or info.name, info.licence, info.source, info.consent, info.credits)
+    save_avatar(args.out, card, info.camera, network, data.proxy)
+    log.info("wrote %s", args.out)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="core train head", description=__doc__)
+    parser.add_argument("--renders", type=Path, metavar="SET", help="the render set")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the avatar's folder")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="where states go (the avatar's folder)")
+    parser.add_argument("--start", type=Path, metavar="AVATAR", help="begin from its weights")
+    parser.add_argument("--design", type=int, metavar="N", help="only plan a set of N frames in --out")
+    parser.add_argument("--name", help="of the avatar (the set's)")
+    parser.add_argument("--steps", type=int, default=HeadTraining.steps, help="batches")
+    parser.add_argument("--batch", type=int, default=HeadTraining.batch, help="frames a batch")
+    parser.add_argument("--rate", type=float, default=HeadTraining.rate, help="of learning")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="of the processor")
+    return parser

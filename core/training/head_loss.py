@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the head network is trained towards: colour, detail at every scale, and where to look.
+
+A perceptual loss on a downloaded network (VGG, LPIPS) would bring its weights and its licence. What
+it adds to an L1 loss is that edges and texture count at every scale; here the bands of a Laplacian
+pyramid and local structure (SSIM) say so directly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Shares of the loss."""
+
+    bands: tuple[float, ...] = (2.0, 1.5, 1.0, 0.5)
+    """L1 of the Laplacian pyramid's bands, finest first."""
+    structure: float = 0.15
+    """Of 1 - SSIM."""
+    features: float = 6.0
+    """How much more mouth and eyes weigh at their middle than the rest of the picture."""
+
+
+def head_loss(rgb: Tensor, truth: Tensor, attention: Tensor, weights: LossWeights) -> Tensor:
+    """The scalar to minimise.
+
+    Args:
+        rgb: (B, 3, H, W) made, float32.
+        truth: (B, 3, H, W) wanted, sRGB 0..1.
+        attention: (B, 1, H, W), 0 far from mouth and eyes .. 1 at their middle.
+        weights: shares.
+
+    """
+    weight = 1.0 + weights.features * attention
+    weight = weight / weight.mean()
+    error = rgb - truth
+    loss = (error.abs() * weight).mean()
+    # The pyramid is linear, so the bands of the error are the errors of the bands.
+    for share in weights.bands:
+        coarse = F.avg_pool2d(error, 2)
+        band = error - F.interpolate(coarse, scale_factor=2.0, mode="nearest")
+        loss = loss + share * (band.abs() * weight).mean()
+        error, weight = coarse, F.avg_pool2d(weight, 2)
+    return loss + weights.structure * (1.0 - structure(rgb, truth)).mean()
+
+
+def structure(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM on 7x7 squares of the luma, (B, H-6, W-6); Wang et al. 2004, equation 13."""
+    luma = a.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    a, b = (a * luma).sum(1, keepdim=True), (b * luma).sum(1, keepdim=True)
+    moments = F.avg_pool2d(torch.cat([a, b, a * a, b * b, a * b], 1), 7, stride=1)
+    mean_a, mean_b, aa, bb, ab = moments.unbind(1)
+    product = mean_a * mean_b
+    squares = mean_a.square() + mean_b.square()
+    above = (2 * product + 0.01**2) * (2 * (ab - product) + 0.03**2)
+    below = (squares + 0.01**2) * (aa + bb - squares + 0.03**2)
+    ratio: Tensor = above / below
+    return ratio
