@@ -33,8 +33,8 @@ class Reporter:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report one step, if the last report is old enough or the stage ends."""
         left = self._pace.seconds_left(stage, done, total)
-        if not done and not self._live:
-            return  # nothing done is not worth a line, and a refusal stays the only one
+        if not self._live and (not done or total == 1):
+            return  # a step that has no middle is not worth a line, and a refusal stays the only one
         now = self._clock()
         ends = done >= total
         if (

@@ -23,7 +23,7 @@ def long_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from core.bench import synthetic_voice, write_wav
 
     path = tmp_path_factory.mktemp("long") / "voice.wav"
-    write_wav(path, np.tile(synthetic_voice(60.0), 20))
+    write_wav(path, np.tile(synthetic_voice(60.0), 5))
     return path
 
 
