@@ -12,17 +12,27 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-import addon_utils
 import bpy
+
+# isort: split
+import addon_utils  # only to be found once bpy is there
 from mathutils import Vector
 
 ADDON = "bl_ext.user_default.gmtalker"
 FPS = 25
 AVATAR = "ada"
-MOODS = ((0.0, "NEUTRAL"), (0.2, "NEUTRAL"), (0.3, "HAPPY"), (0.64, "HAPPY"), (0.78, "SAD"), (1.0, "SAD"))
+MOODS = (
+    (0.0, "NEUTRAL"),
+    (0.2, "NEUTRAL"),
+    (0.3, "HAPPY"),
+    (0.64, "HAPPY"),
+    (0.78, "SAD"),
+    (1.0, "SAD"),
+)
 """The emotion curve: at which part of the line which emotion is keyed."""
 COLUMNS = 8
 HEAD_SIZE = 320
@@ -57,7 +67,9 @@ def voice_frames(scene, voice):
     strips = editor.strips if hasattr(editor, "strips") else editor.sequences
     strip = strips.new_sound(name="measure", filepath=str(voice), channel=1, frame_start=1)
     frames = strip.frame_duration if hasattr(strip, "frame_duration") else strip.content_duration
+    sound = strip.sound
     strips.remove(strip)
+    bpy.data.sounds.remove(sound)
     return frames
 
 
@@ -70,16 +82,16 @@ def key_moods(scene, frames):
     scene.frame_end = frames
 
 
-def animate(scene, folder, voice, seed):
+def animate(scene, voice, seed):
     """The head, its emotion curve, and the voice baked on it."""
     bpy.ops.gmtalker.add_head()
     character = scene.gmtalker.character
     settings = character.gmtalker
     settings.voice_source = "FILE"
-    settings.voice = str(voice)
+    settings.voice = f"//{voice.name}"
     settings.seed = seed
     settings.avatar = AVATAR
-    settings.output = str(folder)
+    settings.output = "//"
     key_moods(scene, voice_frames(scene, voice))
     bpy.ops.gmtalker.generate()
     return character
@@ -151,26 +163,20 @@ def write_film(scene, folder):
         raise RuntimeError(f"no film at {film}")
 
 
-def save(scene, folder):
-    """The scene, with paths from its own place, so that the folder can be moved."""
-    scene.render.filepath = "//demo.mp4"
-    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "demo.blend"), relative_remap=True)
-    settings = scene.gmtalker.character.gmtalker
-    settings.voice = bpy.path.relpath(settings.voice)
-    settings.frames = bpy.path.relpath(settings.frames)
-    settings.tracks, settings.output = "//tracks.npz", "//"
-    bpy.ops.file.make_paths_relative()
-    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "demo.blend"), relative_remap=True)
+def save(folder):
+    """The scene; its paths are from its own place, so that the folder can be moved."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "demo.blend"))
 
 
 def main(folder, voice, package, seed, title):
     """The whole job."""
     with step("install"):
         install(package)
+        save(folder)
     scene = bpy.context.scene
     scene.render.fps, scene.render.fps_base = FPS, 1.0
     with step("animate"):
-        character = animate(scene, folder, folder / voice, seed)
+        character = animate(scene, folder / voice, seed)
     frames = scene.frame_end
     with step("photoreal frames"):
         rendered = render_photoreal(character, folder)
@@ -180,7 +186,8 @@ def main(folder, voice, package, seed, title):
     with step("film"):
         write_film(scene, folder)
     with step("blend"):
-        save(scene, folder)
+        scene.render.filepath = "//demo.mp4"
+        save(folder)
     version = addon_utils.module_bl_info(sys.modules[ADDON]).get("version", ())
     job = {
         "title": title,
@@ -198,6 +205,8 @@ def main(folder, voice, package, seed, title):
 
 
 if __name__ == "__main__":
+    # Blender warns about "//" in a path property of an add-on; ours resolves it.
+    warnings.filterwarnings("ignore", message=".*blend relative")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5])

@@ -19,8 +19,9 @@ import bpy
 print(json.dumps({"blender": bpy.app.version_string, "python": sys.version.split()[0]}), flush=True)
 """
 _BUILDER = """
-import bpy, json, pathlib, os
-print(json.dumps({"builder": bpy.utils.system_resource("SCRIPTS", path="addons_core/bl_pkg/cli/blender_ext.py")}))
+import bpy, json, os
+folder = bpy.utils.system_resource("SCRIPTS", path=os.path.join("addons_core", "bl_pkg", "cli"))
+print(json.dumps({"builder": os.path.join(folder, "blender_ext.py")}), flush=True)
 """
 
 

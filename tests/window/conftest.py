@@ -21,7 +21,7 @@ from installer import window
 from installer.places import ROOT
 
 PACKAGE = os.environ.get("GMTALKER_EXTENSION")
-SIZE = (1600, 900)
+SIZE = (1600, 1500)
 
 
 @dataclass
@@ -134,7 +134,10 @@ class Session:
 
     def click(self, x: int, y: int) -> None:
         """Click at a place of the screen, counted from its lower left corner."""
-        for event, value in (("MOUSEMOVE", "NOTHING"),) * 2 + (("LEFTMOUSE", "PRESS"), ("LEFTMOUSE", "RELEASE")):
+        for event, value in (("MOUSEMOVE", "NOTHING"),) * 2 + (
+            ("LEFTMOUSE", "PRESS"),
+            ("LEFTMOUSE", "RELEASE"),
+        ):
             self.ask("event", type=event, value=value, x=x, y=y)
             time.sleep(0.15)
 
@@ -147,7 +150,9 @@ def session(application: Application, screen: Screen) -> Iterator[Session]:
     script = folder / "obey.py"
     script.write_bytes((Path(__file__).parent / "obey.py").read_bytes())
     options = ["--enable-event-simulate", "--window-geometry", "0", "0", *map(str, SIZE)]
-    command = application.command("--factory-startup", *options, "--python", str(script), "--", str(folder))
+    command = application.command(
+        "--factory-startup", *options, "--python", str(script), "--", str(folder)
+    )
     log = (folder / "log.txt").open("wb")
     with subprocess.Popen(
         command, env=application.surroundings(DISPLAY=screen.name), stdout=log, stderr=log

@@ -42,6 +42,10 @@ def value(path):
     return list(found) if hasattr(found, "__len__") and not isinstance(found, str) else found
 
 
+def names(path):
+    return sorted(item.name for item in reach(path))
+
+
 def put(path, value):
     owner, name = path.rsplit(".", 1)
     setattr(reach(owner), name, value)
@@ -68,6 +72,7 @@ def sidebar_at(category):
         return None
     if region.active_panel_category != category:
         region.active_panel_category = category
+        region.tag_redraw()
         return None
     return [region.x, region.y, region.width, region.height]
 
@@ -78,7 +83,7 @@ def event(type, value, x, y):
 
 def answer(request):
     what = request.pop("what")
-    actions = {"value": value, "put": put, "call": call, "possible": possible}
+    actions = {"value": value, "put": put, "call": call, "names": names, "possible": possible}
     actions |= {"event": event, "sidebar_at": sidebar_at}
     result = actions[what](**request)
     return {"value": result}
