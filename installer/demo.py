@@ -101,6 +101,10 @@ def report(
             "packages": installed["packages"],
         },
         "machine": {"system": platform.platform(), "processors": os.cpu_count()},
+        "models": {
+            path.relative_to(ROOT).as_posix(): download.sha256(path)
+            for path in sorted((ROOT / "core").rglob("*.safetensors"))
+        },
         "sha256": {name: download.sha256(work / name) for name in KEPT},
         "seconds": {name: round(value, 2) for name, value in times.items()},
     }
