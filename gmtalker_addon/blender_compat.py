@@ -164,6 +164,14 @@ def set_strip_end(strip: Any, frame: int) -> None:
         strip.frame_final_end = frame
 
 
+# --- properties --------------------------------------------------------------------------------
+
+
+def path_options() -> set[str]:
+    """Options of a path property that may begin with ``//``; Blender asks for them since 4.5."""
+    return {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+
+
 # --- render ------------------------------------------------------------------------------------
 
 

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import bpy
 import numpy as np
-from mathutils import Quaternion
 
 from ..core.arkit import ARKIT_NAMES, EXPRESSION_NAMES
 from ..core.errors import UserError
 from .mapping import AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy.typing as npt
 
     from ..core.tracks import FaceTracks
@@ -160,14 +157,24 @@ def _rotation(owner: bpy.types.ID, path: str, group: str, mode: str, turn: Array
     quaternions = np.column_stack([np.cos(angle / 2), axis * np.sin(angle / 2)[:, None]])
     if mode == "QUATERNION":
         return _vector(owner, f"{path}_quaternion", group, quaternions)
-    return _vector(owner, f"{path}_euler", group, np.array(list(_eulers(quaternions, mode))))
+    return _vector(owner, f"{path}_euler", group, _eulers(quaternions, mode))
 
 
-def _eulers(quaternions: Array, order: str) -> Iterable[tuple[float, float, float]]:
-    last = Quaternion().to_euler(order)
-    for q in quaternions:
-        last = Quaternion(q).to_euler(order, last)
-        yield tuple(last)
+def _eulers(quaternions: Array, order: str) -> Array:
+    """(T, 3) angles about x, y, z, without jumps, from (T, 4) quaternions.
+
+    Blender's order ``XYZ`` turns about x first: R = Rz Ry Rx.
+    """
+    w, v = quaternions[:, 0, None, None], quaternions[:, 1:]
+    cross = np.cross(np.eye(3), v[:, None])  # (T, 3, 3), row i is e_i x v
+    matrix = (2 * w * w - 1) * np.eye(3) + 2 * v[:, :, None] * v[:, None] + 2 * w * cross
+    i, j, k = ("XYZ".index(axis) for axis in order)
+    sign = 1 if (j - i) % 3 == 1 else -1
+    out = np.empty((len(quaternions), 3))
+    out[:, i] = np.unwrap(np.arctan2(sign * matrix[:, k, j], matrix[:, k, k]))
+    out[:, j] = np.arcsin(np.clip(-sign * matrix[:, k, i], -1, 1))
+    out[:, k] = np.unwrap(np.arctan2(sign * matrix[:, j, i], matrix[:, i, i]))
+    return out
 
 
 def _vector(owner: bpy.types.ID, path: str, group: str, values: Array) -> list[Channel]:

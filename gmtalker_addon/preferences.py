@@ -7,6 +7,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from .. import __package__ as ADDON_ID
+from .blender_compat import path_options
 
 
 class GMTALKER_preferences(bpy.types.AddonPreferences):
@@ -16,6 +17,7 @@ class GMTALKER_preferences(bpy.types.AddonPreferences):
         name="Engine",
         description="Interpreter or environment of an engine of your own; empty: the one of 'Set Up Engine'",
         subtype="FILE_PATH",
+        options=path_options(),
     )
     engine_kind: EnumProperty(
         name="Runs On",

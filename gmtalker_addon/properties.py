@@ -29,6 +29,7 @@ PART_ITEMS = (
     ("BLINK", "Blink", "Eyelids", 8),
     ("GAZE", "Gaze", "Eyes", 16),
 )
+PATH = {"ANIMATABLE"} | blender_compat.path_options()
 ALL_PARTS = {item[0] for item in PART_ITEMS}
 
 
@@ -74,7 +75,7 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
     voice: StringProperty(
         name="Voice",
         description="wav, flac, mp3, ogg, m4a, or the sound of mp4, mov, mkv",
-        subtype="FILE_PATH",
+        subtype="FILE_PATH", options=PATH,
     )
     voice_strip: StringProperty(
         name="Strip",
@@ -121,7 +122,7 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
             ("CUSTOM", "File", "A mapping file says which channel drives what"),
         ),
     )
-    mapping_file: StringProperty(name="Mapping File", subtype="FILE_PATH")
+    mapping_file: StringProperty(name="Mapping File", subtype="FILE_PATH", options=PATH)
     avatar: StringProperty(
         name="Avatar",
         description="Whose photoreal frames are rendered: a name, or an avatar's folder",
@@ -137,13 +138,13 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
         name="Output",
         description="Folder for face tracks and frames; beside an unsaved file: in the user's data folder",
         default="//gmtalker",
-        subtype="DIR_PATH",
+        subtype="DIR_PATH", options=PATH,
     )
     tracks: StringProperty(
-        name="Tracks", description="Face tracks, written by Generate", subtype="FILE_PATH"
+        name="Tracks", description="Face tracks, written by Generate", subtype="FILE_PATH", options=PATH
     )
     frames: StringProperty(
-        name="Frames", description="Folder of frames, written by Render Frames", subtype="DIR_PATH"
+        name="Frames", description="Folder of frames, written by Render Frames", subtype="DIR_PATH", options=PATH
     )
 
 

@@ -72,7 +72,9 @@ class GMTALKER_OT_bake(Direct, bpy.types.Operator):
     bl_description = "Bake the face tracks once more, say, after the mapping has changed"
     bl_options = {"UNDO"}
 
-    filepath: StringProperty(name="Tracks", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(
+        name="Tracks", subtype="FILE_PATH", options={"SKIP_SAVE"} | compat.path_options()
+    )
     parts: EnumProperty(
         name="Parts", items=PART_ITEMS, options={"ENUM_FLAG", "SKIP_SAVE"}, default=ALL_PARTS
     )
@@ -114,7 +116,9 @@ class GMTALKER_OT_film_settings(Direct, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
     reason = staticmethod(validation.filming)
 
-    filepath: StringProperty(name="Film", default="//film.mp4", subtype="FILE_PATH")
+    filepath: StringProperty(
+        name="Film", default="//film.mp4", subtype="FILE_PATH", options=compat.path_options()
+    )
 
     def act(self, context: bpy.types.Context) -> str:
         scene = compat.sequencer_scene(context)
