@@ -98,7 +98,7 @@ class HeadRenderer:
         posed = self._tensor(self.model.deform(weights, gaze, rotation, translation))
         move = self._tensor((local - self.model.vertices) / np.float32(MOVE))
         fragments = rasterise(self.camera.project(posed, self.size), self.triangles, self.size)
-        dynamic = torch.cat([self._normals(posed), move, posed[..., 2:] / DEPTH], -1)
+        dynamic = torch.cat([self.normals(posed), move, posed[..., 2:] / DEPTH], -1)
         values = torch.cat(
             [
                 fragments.interpolate(self.triangles, dynamic),
@@ -121,7 +121,7 @@ class HeadRenderer:
         reach = -start[:, None, None, 2] / rays[..., 2]
         return (start[:, None, None, :2] + reach[..., None] * rays[..., :2]) / CARD
 
-    def _normals(self, vertices: Tensor) -> Tensor:
+    def normals(self, vertices: Tensor) -> Tensor:
         """(B, V, 3) unit normals; each vertex gathers its faces, in a fixed order."""
         a, b, c = (vertices[:, self.triangles[:, k]] for k in range(3))
         faces = torch.linalg.cross(b - a, c - a)

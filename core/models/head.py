@@ -140,8 +140,8 @@ class Up(nn.Module):
     def forward(self, x: Tensor, skip: Tensor, style: Tensor) -> Tensor:
         """(B, inside, H, W), (B, outside, 2H, 2W) -> (B, outside, 2H, 2W)."""
         x = F.interpolate(self.narrow(x), scale_factor=2.0, mode="nearest") + skip
-        y = self.first(x, style)
-        return x + self.second(y, style)
+        styled: Tensor = x + self.second(self.first(x, style), style)
+        return styled
 
 
 class StyleUNet(nn.Module):

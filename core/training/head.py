@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..avatars import AvatarCard, load, save_avatar
+from ..avatars import Avatar, AvatarCard, load, save_avatar
 from ..errors import UserError
+from ..evaluation.head import evaluate, sheet, table
 from ..files import write_bytes
 from ..models.head import HeadConfig, HeadNetwork
 from ..precision import autocast
@@ -124,10 +125,14 @@ class HeadTrainer:
             module.load_state_dict(
                 {n[len(prefix) :]: v for n, v in state.items() if n.startswith(prefix)}
             )
+        weights = [p for group in self.optimiser.param_groups for p in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in state.items():
             if name.startswith("adam."):
                 _, index, slot = name.split(".")
+                if slot != "step":
+                    # The fused optimiser walks through memory: strides must be the weight's own.
+                    value = torch.empty_like(weights[int(index)]).copy_(value)
                 slots.setdefault(int(index), {})[slot] = value
         kept = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**kept, "state": slots})
@@ -193,9 +198,25 @@ def main(argv: list[str] | None = None) -> int:
     network = train(data, work, plan, config, start)
     info = data.info
     card = AvatarCard(args.name or info.name, info.licence, info.source, info.consent, info.credits)
-    save_avatar(args.out, card, info.camera, network, data.proxy)
+    avatar = save_avatar(args.out, card, info.camera, network, data.proxy)
+    _describe(avatar, data, plan)
     log.info("wrote %s", args.out)
     return 0
+
+
+def _describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:
+    """Puts the figures and the sheet beside the avatar, if frames were held out."""
+    training, held = data.split()
+    lines = [f"# {avatar.card.name}", "", avatar.card.source, avatar.card.consent, avatar.card.credits,
+             "", f"StyleUNet and emotion mapping network of {avatar.config.resolution} pixels, trained "
+             f"on {len(training)} frames in {plan.steps} batches of {plan.batch}, seed {plan.seed}."]  # fmt: skip
+    if held:
+        figures, truth, made = evaluate(avatar, data)
+        lines += ["", "Frames held out of the training (sheet.png: truth left, made right):", "",
+                  table(figures)]  # fmt: skip
+        columns = min(4, len(held))
+        write_bytes(avatar.folder / "sheet.png", sheet(truth[:16], made[:16], columns))
+    write_bytes(avatar.folder / "card.md", ("\n".join(lines) + "\n").encode())
 
 
 def _parser() -> argparse.ArgumentParser:

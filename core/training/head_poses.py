@@ -100,6 +100,7 @@ def design_poses(design: PoseDesign) -> dict[str, Array]:
 def _row(
     design: PoseDesign, index: int, rng: np.random.Generator
 ) -> dict[str, NDArray[np.floating[Any]]]:
+    jaw, close = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthClose")
     emotion = _emotion(index, rng)
     weights = np.zeros(len(ARKIT_NAMES))
     for share, pose in zip(emotion, EMOTION_POSES, strict=True):
@@ -112,6 +113,7 @@ def _row(
         weights *= rng.uniform(0.0, 0.5)
         for name in rng.choice(EXPRESSION_NAMES, size=rng.integers(1, 3), replace=False):
             _add(weights, {str(name): 1.0}, rng.uniform(0.3, 1.0))
+        weights[jaw] = max(weights[jaw], weights[close])
     else:
         jitter = rng.uniform(size=len(EXPRESSION_NAMES)) < 0.1
         for name in np.asarray(EXPRESSION_NAMES)[jitter]:
@@ -119,7 +121,6 @@ def _row(
     gaze = _gaze(design, rng)
     _look(weights, gaze)
     _blink(weights, rng)
-    jaw, close = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthClose")
     weights = np.clip(weights, 0.0, 1.0)
     weights[close] = min(weights[close], weights[jaw])  # Closing more than is open folds the lips.
     return {
