@@ -101,4 +101,4 @@ def _openings(model: HeadModel, weights: npt.NDArray[np.float32]) -> Array:
 
 
 def _rest(model: HeadModel, name: str) -> Array:
-    return model.vertices[model.landmark(name)].astype(np.float64)
+    return np.asarray(model.vertices[model.landmark(name)], np.float64)

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
 
 from .audio import SAMPLE_RATE
 from .features import FRAME_RATE, log_mel
@@ -20,9 +20,9 @@ Array = npt.NDArray[np.float32]
 
 RATE: Final = 25
 """frames per second"""
-NAMES: Final = ("energy", "rise", "tilt", "voiced", "pitch", "speaking")
+NAMES: Final = ("energy", "rise", "tilt", "voiced", "pitch", "accent", "speaking")
 """energy 0..1 over 60 dB; its rise; low minus high bands; periodicity 0..1; octaves over the
-voice's middle pitch; 1 while somebody speaks, 0 in pauses, with soft edges"""
+voice's middle pitch; how far loudness and pitch stand out from the seconds around; 1 while somebody speaks, 0 in pauses, with soft edges"""
 
 _HOP = SAMPLE_RATE // RATE
 _WINDOW = 1024
@@ -36,7 +36,7 @@ _BLOCK = 1500
 
 
 def prosody(samples: Array) -> Array:
-    """(N,) mono at 16 kHz to (T, 6), T = N // 640 + 1, columns as in :data:`NAMES`."""
+    """(N,) mono at 16 kHz to (T, 7), T = N // 640 + 1, columns as in :data:`NAMES`."""
     count = len(samples) // _HOP + 1
     mel = log_mel(samples)
     at = np.arange(count) * (FRAME_RATE // RATE)
@@ -47,7 +47,9 @@ def prosody(samples: Array) -> Array:
     rise = np.clip(np.diff(energy, prepend=energy[:1]), 0, None)
     voiced, pitch = _pitch(samples, count)
     speaking = _speaking(energy)
-    columns = [energy, rise, tilt, voiced, pitch, speaking]
+    loud = gaussian_filter1d(energy + 0.25 * pitch, 1.2)
+    accent = loud - gaussian_filter1d(loud, 20)
+    columns = [energy, rise, tilt, voiced, pitch, accent, speaking]
     return np.asarray(np.stack(columns, axis=1), np.float32)
 
 

@@ -157,7 +157,7 @@ class MotionModel:
 
 
 def heard_by_rows(heard: Array, count: int, ahead: int) -> Array:
-    """(T, 6) prosody to (K, 6 * CHUNK * (ahead + 1)): each row's own and what is ahead of it."""
+    """(T, 7) prosody to (K, 7 * CHUNK * (ahead + 1)): each row's own and what is ahead of it."""
     missing = (count + ahead) * CHUNK - len(heard)
     long = np.pad(heard, ((0, max(missing, 0)), (0, 0)))
     rows = long[: (count + ahead) * CHUNK].reshape(count + ahead, -1)

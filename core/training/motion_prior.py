@@ -60,7 +60,7 @@ def simulate(heard: npt.NDArray[np.float32], rng: np.random.Generator) -> Simula
     """Simulate motion over a voice.
 
     Args:
-        heard: (T, 6) prosody at 25 Hz.
+        heard: (T, 7) prosody at 25 Hz.
         rng: decides.
 
     """
@@ -147,7 +147,8 @@ def _head(signals: dict[str, Array], sight: Array, rng: np.random.Generator) -> 
     euler += _band(count, 3.7, 6.5, rng, 3) * (0.1, 0.12, 0.07) * (gain - 0.25)[:, None]
     euler += _nods(signals, rng)
     joined = gaussian_filter1d(np.where(np.abs(sight) > _AWAY, sight, 0), 6, axis=0)
-    euler[:, :2] += (0.22, 0.15) * np.roll(joined, 4, axis=0)
+    joined[4:] = joined[:-4].copy()  # the head follows the eyes
+    euler[:, :2] += (0.22, 0.15) * joined
     euler *= manner
     breath = np.sin(2 * np.pi * (np.arange(count) / RATE * rng.uniform(0.2, 0.3) + rng.random()))
     euler[:, 1] += 0.15 * breath
@@ -172,8 +173,8 @@ def _band(count: int, low: float, high: float, rng: np.random.Generator, channel
 def _postures(speaking: Array, rng: np.random.Generator) -> Array:
     """(T, 3) yaw, pitch, roll in degrees: poses held for some seconds, with eased changes."""
     out = np.zeros((len(speaking), 3))
-    pose, frame = _posture(rng), 0
-    out[:] = pose
+    frame = 0
+    out[:] = _posture(rng)
     while True:
         rate = 0.4 if speaking[min(frame, len(speaking) - 1)] > 0.5 else 0.12
         frame += int(rng.exponential(RATE / rate)) + 8
@@ -182,8 +183,9 @@ def _postures(speaking: Array, rng: np.random.Generator) -> Array:
         length = int(RATE * rng.uniform(0.45, 1.1))
         share = np.clip((np.arange(len(out) - frame) + 1) / length, 0, 1)[:, None]
         target = _posture(rng)
-        out[frame:] = pose + (target - pose) * share**3 * (10 - 15 * share + 6 * share**2)
-        pose = target
+        # From where the head is, which may be on its way to the pose before.
+        held = out[frame].copy()
+        out[frame:] = held + (target - held) * share**3 * (10 - 15 * share + 6 * share**2)
 
 
 def _posture(rng: np.random.Generator) -> Array:
@@ -197,7 +199,7 @@ def _nods(signals: dict[str, Array], rng: np.random.Generator) -> Array:
     for frame, stress in stresses(signals):
         if rng.random() > 0.25 + 0.6 * stress:
             continue
-        size = 1.9 * stress * np.exp(rng.normal(0, 0.4))
+        size = 2.2 * stress * np.exp(rng.normal(0, 0.4))
         way = np.array([rng.normal(0, 0.3), -1.0, rng.normal(0, 0.25)]) * size
         width = rng.uniform(0.09, 0.15) * RATE
         middle = frame + rng.normal(1.0, 0.8)
@@ -212,10 +214,8 @@ def _nods(signals: dict[str, Array], rng: np.random.Generator) -> Array:
 
 
 def stresses(signals: dict[str, Array]) -> list[tuple[int, float]]:
-    """Frames of stressed syllables and how strong each is, 0..1: peaks of loudness and pitch."""
-    accent = gaussian_filter1d(signals["energy"] + 0.25 * signals["pitch"], 1.2)
-    around = gaussian_filter1d(accent, 20)
-    over = np.where(signals["speaking"] > 0.5, accent - around, 0)
+    """Frames of stressed syllables and how strong each is, 0..1: peaks of the accent."""
+    over = np.where(signals["speaking"] > 0.5, signals["accent"], 0)
     peaks = [i for i in range(1, len(over) - 1) if over[i - 1] < over[i] >= over[i + 1]]
     out, last = [], -99
     for i in peaks:
