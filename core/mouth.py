@@ -22,7 +22,7 @@ MOUTH: Final = np.array([n.startswith(("jaw", "mouth", "tongue")) for n in EXPRE
 JAW: Final = np.array([n.startswith("jaw") or n == "mouthClose" for n in EXPRESSION_NAMES])
 """(42,) channels of the jaw; mouthClose undoes the jaw's opening of the lips and goes with it"""
 
-_SHORT_PAUSE = 0.24
+_SHORT_PAUSE = 0.10
 """seconds of silence that may be a closure or a hesitation, which the network shapes itself"""
 _SHORT_SOUND = 0.06
 """seconds of sound that may be a click"""
@@ -31,8 +31,8 @@ _SHORT_SOUND = 0.06
 def speaking(activity: Array) -> Array:
     """How far the mouth is free to move: 0 in silence, 1 in speech, with soft edges.
 
-    Pauses over 0.3 s close the mouth; shorter ones are left alone. The mouth may open up to 0.12 s
-    before the sound and takes 0.16 s to close after it.
+    Pauses over 0.3 s close the mouth; shorter ones are left to the network, whose activity already
+    begins before a sound and ends after it, as lips do.
 
     Args:
         activity: (T,) probability that somebody is speaking.
@@ -42,8 +42,8 @@ def speaking(activity: Array) -> Array:
     pause, sound = (2 * round(s * RATE / 2) + 1 for s in (_SHORT_PAUSE, _SHORT_SOUND))
     heard = maximum_filter1d(minimum_filter1d(heard, sound), sound)  # drops clicks
     heard = minimum_filter1d(maximum_filter1d(heard, pause), pause)  # bridges short pauses
-    wide = maximum_filter1d(heard, 9, origin=1)  # 0.1 s on at the end, 0.06 s at the beginning
-    return np.asarray(np.clip(gaussian_filter1d(wide, 2.5), 0, 1), np.float32)
+    wide = maximum_filter1d(heard, 5)  # the soft edge lies outside of what was heard
+    return np.asarray(np.clip(gaussian_filter1d(wide, 2.0), 0, 1), np.float32)
 
 
 def shape_speech(speech: Array, gate: Array, lips: float, jaw: float) -> Array:

@@ -30,6 +30,8 @@ LATENT_STRIDE: Final = 5
 """coefficient frames per latent step"""
 STEM_STRIDE: Final = FRAME_RATE // COEFFICIENT_RATE
 """feature frames per coefficient frame"""
+_MIDDLE, _SPREAD = 0.55, 0.3
+"""of the features over many voices"""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ class AudioEncoder(nn.Module):
 
     def forward(self, features: Tensor) -> Heard:
         """Encode a voice."""
-        x = self.shared(functional.gelu(self.stem(features.transpose(1, 2))).transpose(1, 2))
+        centred = (features - _MIDDLE) / _SPREAD
+        x = self.shared(functional.gelu(self.stem(centred.transpose(1, 2))).transpose(1, 2))
         lip = self.lip(x)
         expression = self.expression(x.transpose(1, 2)).transpose(1, 2)
         return Heard(lip, expression, self.activity(functional.gelu(lip))[..., 0])

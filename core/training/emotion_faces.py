@@ -37,10 +37,10 @@ PROTOTYPES: Final[dict[str, dict[str, float]]] = {
     "fear": {"browInnerUp": 0.80, "browOuterUp": 0.30, "browDown": 0.25, "eyeWide": 0.70, "mouthStretch": 0.42,
              "mouthFrown": 0.12, "jawOpen": 0.06, "mouthLowerDown": 0.08},
     # AU 6 + 12
-    "happy": {"mouthSmile": 0.62, "cheekSquint": 0.62, "eyeSquint": 0.22, "mouthDimple": 0.12,
+    "happy": {"mouthSmile": 0.72, "cheekSquint": 0.65, "eyeSquint": 0.22, "mouthDimple": 0.12,
               "mouthUpperUp": 0.06, "browOuterUp": 0.10},
     # AU 1 + 4 + 15, with 17
-    "sad": {"browInnerUp": 0.75, "browDown": 0.22, "mouthFrown": 0.58, "mouthShrugLower": 0.28,
+    "sad": {"browInnerUp": 0.75, "browDown": 0.22, "mouthFrown": 0.68, "mouthShrugLower": 0.30,
             "eyeSquint": 0.20, "mouthRollLower": 0.06},
     # AU 1 + 2 + 5 + 26
     "surprised": {"browInnerUp": 0.85, "browOuterUp": 0.80, "eyeWide": 0.62, "jawOpen": 0.12,

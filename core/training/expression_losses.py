@@ -24,10 +24,10 @@ _SHUT = 0.006
 class LossWeights:
     """Weight of each term."""
 
-    coefficients: float = 1.0
-    gap: float = 1.0
+    coefficients: float = 4.0
+    gap: float = 0.8
     width: float = 0.3
-    velocity: float = 0.5
+    velocity: float = 0.4
     amplitude: float = 0.3
     closure: float = 0.5
     activity: float = 0.3

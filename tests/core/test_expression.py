@@ -119,11 +119,11 @@ def test_refuses_senseless_emotion(emotion):
 def test_silence_stills_the_mouth_and_bridges_closures():
     activity = np.zeros(200, np.float32)
     activity[50:100] = 1
-    activity[108:150] = 1  # a closure of 0.16 s
+    activity[104:150] = 1  # a closure of 0.08 s
     gate = speaking(activity)
     assert gate[:36].max() < 1e-3
     assert gate[52:148].min() > 0.95
-    assert gate[165:].max() < 1e-3
+    assert gate[162:].max() < 1e-3
     moved = shape_speech(np.full((200, 42), 0.5, np.float32), gate, 1.0, 1.0)
     assert moved[:36][:, MOUTH].max() < 1e-3
     assert (moved[:, ~MOUTH] == 0.5).all()

@@ -31,7 +31,7 @@ _WIDER: Final = {"gap": (1.36, 0.010), "jaw": (1.4, 0.0), "width": (1.5, 0.0)}
 """gain and offset: weighted means move less than tracked lips do, by this much on GRID's speaker"""
 _RAMP = 0.06
 """seconds in which the lips shut and part"""
-_REST = 0.35
+_REST = 0.28
 """seconds a silence must last for the mouth to come to rest in it"""
 
 
@@ -116,11 +116,11 @@ def opening(times: Array, intervals: Sequence[tuple[float, float]], ramp: float 
     return np.asarray(free)
 
 
-def rest(times: Array, phones: Sequence[Phone], edge: float = 0.14) -> Array:
+def rest(times: Array, phones: Sequence[Phone], edge: float = 0.10) -> Array:
     """(T,) 0 in long silences, 1 in speech; the mouth moves ``edge`` before and after the sound."""
     still = [(p.start + edge if p.start > 0 else -1.0, p.end - edge if p is not phones[-1] else 1e9)
              for p in phones if p.kind == SILENCE and p.end - p.start > _REST]  # fmt: skip
-    return opening(times, still, ramp=0.12)
+    return opening(times, still, ramp=0.08)
 
 
 def raw_tracks(teacher: Teacher, times: Array, phones: Sequence[Phone]) -> dict[str, Array]:
