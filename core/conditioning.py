@@ -123,10 +123,13 @@ class HeadRenderer:
 
     def normals(self, vertices: Tensor) -> Tensor:
         """(B, V, 3) unit normals; each vertex gathers its faces, in a fixed order."""
-        a, b, c = (vertices[:, self.triangles[:, k]] for k in range(3))
-        faces = torch.linalg.cross(b - a, c - a)
-        faces = torch.cat([faces, torch.zeros_like(faces[:, :1])], 1)
-        normals = faces[:, self.fans.reshape(-1)].view(len(vertices), *self.fans.shape, 3).sum(2)
+        a, b, c = (vertices.index_select(1, self.triangles[:, k]) for k in range(3))
+        (ux, uy, uz), (vx, vy, vz) = (b - a).unbind(2), (c - a).unbind(2)
+        faces = torch.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], 2)
+        faces = torch.nn.functional.pad(faces, (0, 0, 0, 1))
+        normals = faces.index_select(1, self.fans[0])
+        for ring in self.fans[1:]:
+            normals += faces.index_select(1, ring)
         return torch.nn.functional.normalize(normals, dim=-1, eps=1e-20)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
@@ -134,14 +137,14 @@ class HeadRenderer:
 
 
 def _fans(triangles: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """(V, K) triangles round each vertex, filled up with N, the index of a face without area."""
+    """(K, V) triangles round each vertex, filled up with N, the index of a face without area."""
     corner = triangles.reshape(-1)
     order = np.argsort(corner, kind="stable")
     valence = np.bincount(corner, minlength=count)
-    fans = np.full((count, int(valence.max())), len(triangles), np.int64)
+    fans = np.full((int(valence.max()), count), len(triangles), np.int64)
     first = np.cumsum(valence) - valence
     place = np.arange(len(corner)) - first[corner[order]]
-    fans[corner[order], place] = order // 3
+    fans[place, corner[order]] = order // 3
     return fans
 
 

@@ -76,7 +76,7 @@ class Fragments:
             (P, C).
 
         """
-        index = corners[self.triangle]
+        index = corners.index_select(0, self.triangle)
         if attributes.dim() == 3:
             index = index + (self.batch * attributes.shape[1])[:, None]
             attributes = attributes.flatten(0, 1)
@@ -108,14 +108,14 @@ def rasterise(projected: Tensor, triangles: Tensor, size: int, cull: bool = True
 
     """
     batch = projected.shape[0]
-    corners = projected[:, triangles.reshape(-1)].view(batch, -1, 3, 3)
+    corners = projected.index_select(1, triangles.reshape(-1)).view(batch, -1, 3, 3)
     owner, corners = _candidates(corners, size, cull)
     fragment, column, row = _spread(corners, size)
-    edges = _edges(corners[fragment, :, :2], column, row)
+    edges = _edges(corners[..., :2].flatten(1).index_select(0, fragment), column, row)
     inside = (edges.amin(1) >= 0).nonzero()[:, 0]
-    fragment, edges = fragment[inside], edges[inside]
+    fragment, edges = fragment[inside], edges.index_select(0, inside)
     screen = edges / edges.sum(1, keepdim=True)
-    inverse = corners[:, :, 2][fragment]
+    inverse = corners[..., 2].index_select(0, fragment)
     depth = (screen * inverse).sum(1)
     # The bits of a positive float sort like the float itself: pack them over the fragment's index.
     entry = torch.arange(len(fragment), device=fragment.device)
@@ -127,7 +127,7 @@ def rasterise(projected: Tensor, triangles: Tensor, size: int, cull: bool = True
     best.scatter_reduce_(0, pixel, key, "amax")
     covered = (best >= 0).nonzero()[:, 0]
     won = best[covered] & 0xFFFFFFFF
-    weights = screen[won] * inverse[won]
+    weights = screen.index_select(0, won) * inverse.index_select(0, won)
     weights = weights / weights.sum(1, keepdim=True)
     return Fragments((batch, size, size), covered, picture[won], triangle[won], weights)
 
@@ -163,11 +163,13 @@ def _spread(corners: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _edges(corners: Tensor, column: Tensor, row: Tensor) -> Tensor:
-    """(F, 3) twice the area that the pixel centre spans with the edge opposite each corner."""
-    x = corners[..., 0] - (column + 0.5)[:, None]
-    y = corners[..., 1] - (row + 0.5)[:, None]
-    a, b, c = x.unbind(1)
-    d, e, f = y.unbind(1)
-    edges = torch.stack([c * e - b * f, a * f - c * d, b * d - a * e], 1)
+    """(F, 3) twice the area that the pixel centre spans with the edge opposite each corner.
+
+    ``corners`` is (F, 6): column and row of the three.
+    """
+    centre = torch.stack([column, row], 1) + 0.5
+    a, d, b, e, c, f = (corners.view(-1, 3, 2) - centre[:, None]).flatten(1).unbind(1)
+    edges = [c * e - b * f, a * f - c * d, b * d - a * e]
     # Either winding is inside when all three agree; culling has already dropped one of them.
-    return edges * edges.sum(1, keepdim=True).sign()
+    side = (edges[0] + edges[1] + edges[2]).sign()
+    return torch.stack([edge * side for edge in edges], 1)
