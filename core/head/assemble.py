@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arkit import ARKIT_NAMES
+from .hairs import Hairs, build_brow, build_lashes
 from .parts import (
     EYEBALL_LEFT,
-    LASH_LOWER_LEFT,
-    LASH_UPPER_LEFT,
+    JAW_SPLIT,
     Piece,
     build_gums,
     build_teeth,
@@ -27,18 +27,19 @@ from .parts import (
 )
 from .shapes import arkit_fields, loop, settle, shape, sides, tongue_out
 from .skin import LID_RING, LIP_RING, MOUTH, Skin, fit_skin
+from .unwrap import unwrap
 from .surface import Chart, Floats, Ict, Ints, load_ict
 
 PIVOT = np.array([0.0, -0.020, -0.005])
 """The head's pivot in ICT's space, metres: below and behind the ear canals."""
 PARTS = (
-    "skin", "mouth", "gums", "teeth_upper", "teeth_lower", "tongue", "eye_left", "eye_right", "lash",
+    "skin", "mouth", "gums", "teeth_upper", "teeth_lower", "tongue", "eye_left", "eye_right", "lash", "brow",
 )  # fmt: skip
-MATERIALS = ("skin", "lips", "mouth", "gums", "teeth", "tongue", "eye", "lash")
+MATERIALS = ("skin", "lips", "mouth", "gums", "teeth", "tongue", "eye", "lash", "brow")
 MATERIAL_OF = {
     "skin": "skin", "mouth": "mouth", "gums": "gums", "teeth_upper": "teeth",
     "teeth_lower": "teeth", "tongue": "tongue", "eye_left": "eye", "eye_right": "eye",
-    "lash": "lash",
+    "lash": "lash", "brow": "brow",
 }  # fmt: skip
 FLIP = np.array([-1.0, 1.0, 1.0])
 
@@ -50,35 +51,6 @@ def _skin_piece(ict: Ict, chart: Chart, skin: Skin) -> Piece:
     return Piece("skin", corners, skin.bary, np.zeros((count, 3)), quads, np.zeros((count, 2)))
 
 
-def _lashes(ict: Ict, skin: Skin, piece: Piece, upper: bool) -> Piece:
-    """Strip of the left eye: roots on the lid's edge, tips on the tips of ICT's lashes."""
-    root = sides(skin, "eye_left", LID_RING)[1 if upper else 0][1:-1]
-    span = LASH_UPPER_LEFT if upper else LASH_LOWER_LEFT
-    cards = np.arange(*span)
-    eye = fit_sphere(ict.neutral[slice(*EYEBALL_LEFT)])[0]
-    base = piece.place(ict.neutral)[root]
-    reach = np.linalg.norm(ict.neutral[cards] - eye, axis=1)
-    tips = cards[reach > np.quantile(reach, 0.6)]
-    tip = tips[np.abs(ict.neutral[tips, 0][None] - base[:, 0, None]).argmin(1)]
-    length = ict.neutral[tip] - base
-    length *= np.minimum(1.0, (0.009 if upper else 0.005) / np.linalg.norm(length, axis=1))[:, None]
-    corners = np.concatenate([piece.corners[root], np.repeat(tip[:, None], 3, 1)])
-    bary = np.concatenate([piece.bary[root], np.tile([1.0, 0, 0], (len(tip), 1))])
-    offset = np.concatenate([np.zeros_like(base), base + length - ict.neutral[tip]])
-    n = len(root)
-    k = np.arange(n - 1)
-    quads = np.stack([k, k + 1, n + k + 1, n + k], axis=1)
-    uv = np.concatenate([np.stack([np.linspace(0, 1, n), np.full(n, y)], 1) for y in (0.0, 1.0)])
-    return Piece("lash", corners, bary, offset, quads if upper else quads[:, ::-1], uv)
-
-
-def _mirror_piece(ict: Ict, piece: Piece) -> Piece:
-    return Piece(
-        piece.name, ict.mirror[piece.corners], piece.bary, piece.offset * FLIP,
-        piece.quads[:, ::-1], piece.uv,
-    )  # fmt: skip
-
-
 def _eyes(ict: Ict) -> tuple[Floats, float]:
     centre, radius = fit_sphere(ict.neutral[slice(*EYEBALL_LEFT)])
     return np.stack([centre, centre * FLIP]), radius
@@ -86,7 +58,7 @@ def _eyes(ict: Ict) -> tuple[Floats, float]:
 
 def _jaw_hinge(ict: Ict, jaw_open: Floats) -> Floats:
     """(2, 3) the axis about which jawOpen turns the lower teeth (rigid fit, then fixed point)."""
-    lower = np.concatenate([g for g in teeth_of(ict) if ict.neutral[g, 1].mean() < -0.0335])
+    lower = np.concatenate([g for g in teeth_of(ict) if ict.neutral[g, 1].mean() < JAW_SPLIT])
     a = ict.neutral[lower][:, 1:]
     b = a + jaw_open[lower][:, 1:]
     u, _, vt = np.linalg.svd((a - a.mean(0)).T @ (b - b.mean(0)))
@@ -148,9 +120,6 @@ def assemble(folder: Path) -> dict[str, NDArray[np.generic]]:
     pieces = [body, build_gums(ict, True), build_gums(ict, False), *build_teeth(ict)]
     pieces.append(build_tongue(ict))
     tongue_at = len(pieces) - 1
-    for upper in (True, False):
-        strip = _lashes(ict, skin, body, upper)
-        pieces += [strip, _mirror_piece(ict, strip)]
     fields = arkit_fields(ict)
     rest = [p.place(ict.neutral) for p in pieces]
     deltas = [p.carry(fields) for p in pieces]
@@ -161,6 +130,21 @@ def assemble(folder: Path) -> dict[str, NDArray[np.generic]]:
     settle(skin, rest[0], deltas[0], eyes, radius)
     names = [p.name for p in pieces]
     quads, uvs = [p.quads for p in pieces], [p.uv for p in pieces]
+    hairs: list[Hairs] = []
+    landmarks = np.array(named["idx_to_landmark_verts"])
+    for side, eye in enumerate(("eye_left", "eye_right")):
+        for upper in (True, False):
+            hairs.append(build_lashes(skin, eye, upper, rest[0], deltas[0], identity[0], eyes[side]))
+            names.append("lash")
+        line = ict.neutral[landmarks[22:27] if side == 0 else landmarks[21:16:-1]]
+        hairs.append(build_brow(skin, line, rest[0], deltas[0], identity[0]))
+        names.append("brow")
+    for hair in hairs:
+        rest.append(hair.rest)
+        deltas.append(hair.deltas)
+        identity.append(hair.identity)
+        quads.append(hair.quads)
+        uvs.append(hair.uv)
     ball, ball_faces, ball_uv = eyeball()
     for side, name in enumerate(("eye_left", "eye_right")):
         span = np.arange(*EYEBALL_LEFT)
@@ -194,10 +178,13 @@ def _arrays(ict, skin, named, rest, deltas, identity, names, quads, uvs, eyes, r
     height = points[:, 1] - 0.35 * points[:, 2]
     weight = np.where(part == PARTS.index("skin"), _smoothstep((height + 0.155) / 0.07), 1.0)
     weight = np.round(weight * 32) / 32
-    uv = np.concatenate(uvs)
-    spin = np.arctan2(points[:, 0], points[:, 2])
-    own = np.isin(part, [0, 1])
-    uv[own] = np.stack([0.5 + spin / (2 * np.pi), (points[:, 1] + 0.2) / 0.36], 1)[own]
+    skin_uv, skin_faces_uv = unwrap(skin, rest[0])
+    uv_starts = np.cumsum([len(skin_uv)] + [len(u) for u in uvs[1:]])
+    faces_uv = np.concatenate(
+        [skin_faces_uv]
+        + [np.where(q >= 0, q + s, -1) for q, s in zip(quads[1:], uv_starts, strict=False)]
+    )
+    uv = np.concatenate([skin_uv, *uvs[1:]])
     landmarks = np.array(named["idx_to_landmark_verts"])
     mask = _brow_mask(ict, points, landmarks) * (part == 0)
     hinge = _jaw_hinge(ict, fields[shape("jawOpen")])
@@ -211,7 +198,7 @@ def _arrays(ict, skin, named, rest, deltas, identity, names, quads, uvs, eyes, r
         "vertices": (points - PIVOT).astype(np.float32),
         "faces": faces.astype(np.int32),
         "uv": uv.astype(np.float32),
-        "faces_uv": faces.astype(np.int32),
+        "faces_uv": faces_uv.astype(np.int32),
         "face_material": material.astype(np.uint8),
         "material_names": np.array(MATERIALS),
         "vertex_part": part.astype(np.uint8),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .rays import cast
 from .surface import Floats, Ict, Ints, triangulate
 from .template import Template
 
@@ -58,33 +59,6 @@ def part_triangles(ict: Ict, span: tuple[int, int]) -> Ints:
     return triangulate(ict.faces[used])
 
 
-def cast(points: Floats, tris: Ints, origin: Floats, way: Floats) -> tuple[Floats, Ints, Floats]:
-    """First hit of rays (R, 3) with triangles (Möller and Trumbore 1997).
-
-    Returns:
-        distance (R,) (inf: none), triangle (R,), barycentric weights (R, 3).
-
-    """
-    a = points[tris[:, 0]]
-    e1, e2 = points[tris[:, 1]] - a, points[tris[:, 2]] - a
-    best, which = np.full(len(origin), np.inf), np.zeros(len(origin), dtype=np.int64)
-    bary = np.zeros((len(origin), 3))
-    for r, (o, d) in enumerate(zip(origin, way, strict=True)):
-        p = np.cross(d, e2)
-        det = (e1 * p).sum(1)
-        det = np.where(np.abs(det) < 1e-16, np.nan, det)
-        s = o - a
-        u = (s * p).sum(1) / det
-        q = np.cross(s, e1)
-        v = (q @ d) / det
-        t = (e2 * q).sum(1) / det
-        ok = (u >= -1e-6) & (v >= -1e-6) & (u + v <= 1 + 1e-6) & (t > 1e-6)
-        if ok.any():
-            k = int(np.argmin(np.where(ok, t, np.inf)))
-            best[r], which[r], bary[r] = t[k], k, (1 - u[k] - v[k], u[k], v[k])
-    return best, which, bary
-
-
 def _bound(
     name: str, ict: Ict, tris: Ints, rays: tuple[Floats, Floats], quads: Ints, uv: Floats
 ) -> Piece:
@@ -111,12 +85,11 @@ def _sheet(rows: int, columns: int, closed: bool = False) -> Ints:
     return np.array(quads)
 
 
-def cube_sphere(cells: int) -> tuple[Floats, Ints]:
-    """Unit sphere of 6 * cells^2 quads: directions (V, 3) and quads (F, 4), outward."""
+def box_surface(cells: int) -> tuple[Floats, Ints]:
+    """Cube of 6 * cells^2 quads: points (V, 3) on its surface, -1..1, and quads (F, 4), outward."""
     index: dict[tuple[int, int, int], int] = {}
     quads = []
-    axes = [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
-    for x, y, z in axes:
+    for x, y, z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         for side in (0, cells):
             for a in range(cells):
                 for b in range(cells):
@@ -124,12 +97,15 @@ def cube_sphere(cells: int) -> tuple[Floats, Ints]:
                     for da, db in ((0, 0), (1, 0), (1, 1), (0, 1)):
                         p = [0, 0, 0]
                         p[x], p[y], p[z] = a + da, b + db, side
-                        key = (p[0], p[1], p[2])
-                        corner.append(index.setdefault(key, len(index)))
+                        corner.append(index.setdefault((p[0], p[1], p[2]), len(index)))
                     quads.append(corner if side else corner[::-1])
+    # Axes in cyclic order: (a, b, side) is right-handed only after a turn of the pair.
     grid = np.array(list(index), dtype=np.float64) / cells * 2 - 1
-    way = np.tan(grid * np.pi / 4)
-    return way / np.linalg.norm(way, axis=1, keepdims=True), np.array(quads)
+    return grid, np.array(quads)
+
+
+JAW_SPLIT = -0.0335
+"""Height between the means of upper and of lower teeth in ICT's space, metres."""
 
 
 def teeth_of(ict: Ict) -> list[Ints]:
@@ -148,38 +124,59 @@ def teeth_of(ict: Ict) -> list[Ints]:
     return [np.nonzero(parent == p)[0] + lo for p in np.unique(parent)]
 
 
-def build_teeth(ict: Ict, cells: int = 2) -> list[Piece]:
-    """28 teeth (no wisdom teeth), each a rounded box wrapped on ICT's tooth."""
-    way, quads = cube_sphere(cells)
+BITE = {"upper": -0.0015, "lower": 0.0008}
+"""Metres that teeth and gums are moved up, so that they show in an open mouth as they do in life."""
+CROWN_HEIGHT = 0.0125
+"""Metres of a tooth that are modelled, from its biting edge; the rest hides in the gum."""
+
+
+def build_teeth(ict: Ict) -> list[Piece]:
+    """28 teeth (no wisdom teeth), each a box wrapped on the crown of ICT's tooth."""
     tris = part_triangles(ict, TEETH)
-    groups = teeth_of(ict)
     pieces = []
-    for tooth in groups:
-        box = ict.neutral[tooth]
-        if np.median(box[:, 2]) < 0.060:  # the wisdom teeth are never seen
+    for tooth in teeth_of(ict):
+        points = ict.neutral[tooth]
+        depth = (points[:, 2].max() + points[:, 2].min()) / 2
+        if depth < 0.060:  # the wisdom teeth are never seen
             continue
-        upper = box[:, 1].mean() > -0.0335
+        upper = points[:, 1].mean() > JAW_SPLIT
+        rise = 1.0 if upper else -1.0
+        edge = (rise * points[:, 1]).min()
+        crown = points[rise * points[:, 1] < edge + CROWN_HEIGHT]
+        middle, frame = _tooth_frame(crown)
+        local = (crown - middle) @ frame.T
+        low, high = local.min(0), local.max(0)
+        grid, quads = box_surface(3 if upper and depth > 0.090 else 2)
+        away = (low + high) / 2 + grid * (high - low) / 2
+        start = middle + ((low + high) / 2) @ frame
+        way = (away - (low + high) / 2) @ frame
+        far = np.linalg.norm(way, axis=1)
+        way /= far[:, None]
         mine = tris[np.isin(tris[:, 0], tooth)]
-        centre = (box.max(0) + box.min(0)) / 2
-        spread = np.linalg.svd(box - box.mean(0), full_matrices=False)
-        frame = spread[2]
-        size = np.abs((box - centre) @ frame.T).max(0)
-        ray = (way * size) @ frame
-        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
-        turn = quads if np.linalg.det(frame) > 0 else quads[:, ::-1]
-        pieces.append(
-            _bound(
-                "teeth_upper" if upper else "teeth_lower", ict, mine,
-                (np.repeat(centre[None], len(ray), 0), ray), turn, (way[:, :2] + 1) / 2,
-            )  # fmt: skip
-        )
+        piece = _bound(
+            "teeth_upper" if upper else "teeth_lower", ict, mine,
+            (np.repeat(start[None], len(way), 0), way), quads, (grid[:, :2] + 1) / 2,
+        )  # fmt: skip
+        hit = piece.place(ict.neutral) - start
+        piece.offset = [0.0, BITE["upper" if upper else "lower"], 0.0] - hit * np.maximum(0, 1 - far / np.linalg.norm(hit, axis=1))[:, None]
+        pieces.append(piece)
     return pieces
 
 
-def build_gums(ict: Ict, upper: bool, stations: int = 31) -> Piece:
+def _tooth_frame(crown: Floats) -> tuple[Floats, Floats]:
+    """Middle (3,) and right-handed rows (3, 3) of a crown: across, up, outwards (level arch)."""
+    middle = (crown.max(0) + crown.min(0)) / 2
+    out = middle - [0.0, middle[1], 0.075]
+    out[1] = 0.0
+    out /= np.linalg.norm(out)
+    up = np.array([0.0, 1.0, 0.0])
+    return middle, np.stack([np.cross(up, out), up, out])
+
+
+def build_gums(ict: Ict, upper: bool, stations: int = 27) -> Piece:
     """A ribbon along the row of teeth, from the fold outside over the roots to the fold inside."""
     groups = [ict.neutral[g] for g in teeth_of(ict)]
-    cores = np.array([g.mean(0) for g in groups if (g[:, 1].mean() > -0.0335) == upper])
+    cores = np.array([g.mean(0) for g in groups if (g[:, 1].mean() > JAW_SPLIT) == upper])
     cores = cores[np.argsort(np.arctan2(cores[:, 0], cores[:, 2] - 0.05))]
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(cores, axis=0), axis=1))])
     marks = np.linspace(0, length[-1], stations)
@@ -198,7 +195,11 @@ def build_gums(ict: Ict, upper: bool, stations: int = 31) -> Piece:
         quads = quads[:, ::-1]
     u, v = np.meshgrid(np.linspace(0, 1, stations), np.linspace(0, 1, len(angle)))
     rays = (np.tile(line, (len(angle), 1)), way.reshape(-1, 3))
-    return _bound("gums", ict, part_triangles(ict, GUMS), rays, quads, np.stack([u, v], -1).reshape(-1, 2))
+    piece = _bound(
+        "gums", ict, part_triangles(ict, GUMS), rays, quads, np.stack([u, v], -1).reshape(-1, 2)
+    )
+    piece.offset[:, 1] = BITE["upper" if upper else "lower"]
+    return piece
 
 
 TONGUE_CORE = np.array(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_matrix
 
+from .rays import cast
 from .surface import (
     EYE_SOCKET_LEFT,
     MOUTH_SOCKET,
@@ -24,26 +25,42 @@ from .surface import (
 )
 from .template import Key, Socket, Template, build_template
 
-HALF, ROWS, CROWN = 26, 34, 14
-MOUTH = Socket((-5, 5), (11, 17), rings=15, cap=True)
-EYE = Socket((2, 10), (23, 27), rings=10, cap=False)
-EAR = Socket((14, 20), (19, 27), rings=6, cap=True)
+HALF, ROWS, CROWN = 27, 36, 14
+MOUTH = Socket((-5, 5), (11, 17), rings=17, cap=True)
+EYE = Socket((3, 11), (22, 26), rings=10, cap=False)
+EAR = Socket((15, 21), (14, 24), rings=6, cap=True)
+NOSTRIL = Socket((1, 3), (18, 20), rings=2, cap=True)
 
-MOUTH_GUIDES = {5: 15, 6: 13, 7: 11, 8: 9, 9: 7, 10: 5, 11: 2, 12: 0}
-"""Template ring of the mouth -> ring of ICT that it lies on (7: where the lips meet)."""
-EYE_GUIDES = {4: 9, 5: 7, 6: 5, 7: 4, 8: 3, 9: 1, 10: 0}
-"""Template ring of an eye -> ring of ICT (4: the edge of the lid)."""
+MOUTH_GUIDES = {5: 15, 6: 13, 7: 11, 8: 9, 9: 7, 10: 5, 11: 2, 12: 0,
+                13: -4, 14: -8, 15: -12, 16: -16, 17: -20}  # fmt: skip
+"""Template ring of the mouth -> ring of ICT that it lies on, counted from its socket's border
+outwards (7: where the lips meet) and, negative, into the socket."""
+EYE_GUIDES = {3: 9, 5: 7, 6: 5, 7: 4, 8: 3, 9: 1, 10: 0}
+"""Template ring of an eye -> ring of ICT (7: the edge of the lid)."""
+FRONT_DENSITY = 0.5
+"""Logarithm of the springs' stiffness at the front of the face against the back of the head."""
+SMOOTH_EYE = 5
+"""The outermost ring of ICT round an eye that is smooth."""
 LIP_RING, LID_RING = 9, 7
 
-PINS: dict[Key, tuple[float, float, float]] = {
-    ("crown", 7, 6): (0.0, 0.145, -0.015),
-    ("grid", 14, 19): (0.070, -0.0225, 0.0233),
-    ("grid", 14, 27): (0.070, 0.0430, 0.0125),
-    ("grid", 20, 27): (0.070, 0.0400, -0.0227),
-    ("grid", 20, 19): (0.070, -0.0180, -0.0073),
-    ("ear_left_cap", 3, 4): (0.065, 0.0050, 0.0080),
-}
-"""Template vertex -> place in space (metres) whose nearest point of the surface it keeps."""
+CROWN_PIN = (0.0, 0.145, -0.015)
+"""Where the middle of the crown's patch stays, metres in ICT's space."""
+
+EAR_OUTLINE = np.array(
+    [(0.0200, -0.0164), (0.0170, -0.0192), (0.0105, -0.0185), (0.0035, -0.0150), (-0.0025, -0.0095),
+     (-0.0082, -0.0032), (-0.0130, 0.0045), (-0.0155, 0.0120), (-0.0158, 0.0180), (-0.0145, 0.0245),
+     (-0.0110, 0.0300), (-0.0060, 0.0338), (0.0000, 0.0355), (0.0050, 0.0352), (0.0088, 0.0330),
+     (0.0092, 0.0270), (0.0096, 0.0190), (0.0110, 0.0120), (0.0130, 0.0060), (0.0155, 0.0000),
+     (0.0180, -0.0060), (0.0197, -0.0115)]
+)  # fmt: skip
+"""(z, y) of ICT's left ear as seen from its side, from the lobe's front round the back."""
+EAR_MIDDLE = np.array([0.0035, 0.0085])
+EAR_GUIDES = {0: 1.0, 3: 0.91, 5: 0.68}
+"""Template ring of an ear -> size against the outline (ring 0: besides 5 mm outside)."""
+
+NOSTRIL_MIDDLE = np.array([0.0088, -0.0056])
+NOSTRIL_GUIDES = {1: (0.0050, 0.0030), 2: (0.0026, 0.0014)}
+"""Template ring of a nostril -> half width and height of an ellipse seen from the front."""
 
 
 def mirrored(socket: Socket) -> Socket:
@@ -58,6 +75,8 @@ SOCKETS = {
     "eye_right": mirrored(EYE),
     "ear_left": EAR,
     "ear_right": mirrored(EAR),
+    "nostril_left": NOSTRIL,
+    "nostril_right": mirrored(NOSTRIL),
 }
 
 
@@ -128,30 +147,61 @@ def _guide(ict: Ict, chart: Chart, ring: Ints, socket: Socket) -> Floats:
     return np.roll(placed, -((socket.rows[1] - socket.rows[0]) // 2), axis=0)
 
 
+def _seen(ict: Ict, chart: Chart, start: Floats, way: tuple[float, float, float]) -> Floats:
+    """Chart places (P, 2) of the first skin that parallel rays from ``start`` (P, 3) meet."""
+    rays = np.repeat(np.array([way]), len(start), axis=0)
+    distance, triangle, bary = cast(ict.neutral, chart.triangles, start, rays)
+    if not np.isfinite(distance).all():
+        raise ValueError("a guide of the template misses the surface")
+    return np.asarray(np.einsum("pkd,pk->pd", chart.flat[chart.triangles[triangle]], bary))
+
+
 def _fixed(ict: Ict, chart: Chart, made: Template, mirror: Ints) -> tuple[Ints, Floats]:
     place: dict[int, Floats] = {}
     for k in range(2 * HALF):
         angle = np.pi * k / HALF
         place[made.grid(k, 0)] = np.array([np.sin(angle), -np.cos(angle)])
-    for key, spot in PINS.items():
-        nearest = int(np.argmin(np.linalg.norm(ict.neutral[:MOUTH_SOCKET[0]] - spot, axis=1)))
-        vertex = made.index[key]
-        place[vertex] = chart.flat[nearest]
-        place[int(mirror[vertex])] = chart.flat[nearest] * [-1, 1]
+    crown = np.linalg.norm(ict.neutral[: MOUTH_SOCKET[0]] - CROWN_PIN, axis=1)
+    place[made.index[("crown", CROWN // 2, (HALF - CROWN) // 2)]] = chart.flat[crown.argmin()]
+
+    def both_sides(ring: list[int], spots: Floats) -> None:
+        place.update(zip(ring, spots, strict=True))
+        place.update({int(mirror[v]): s * [-1, 1] for v, s in zip(ring, spots, strict=True)})
+
+    for ring, (wide, high) in NOSTRIL_GUIDES.items():
+        turn = 2 * np.pi * (np.arange(8) - 3) / 8
+        at = NOSTRIL_MIDDLE + np.stack([wide * np.cos(turn), high * np.sin(turn)], axis=1)
+        spots = _seen(ict, chart, np.concatenate([at, np.full((8, 1), 0.2)], 1), (0.0, 0.0, -1.0))
+        both_sides(made.ring("nostril_left", NOSTRIL, ring), spots)
+    for ring, scale in EAR_GUIDES.items():
+        line = EAR_MIDDLE + (EAR_OUTLINE - EAR_MIDDLE) * scale
+        if scale == 1.0:
+            away = EAR_OUTLINE - EAR_MIDDLE
+            line = line + 0.005 * away / np.linalg.norm(away, axis=1, keepdims=True)
+        line = np.concatenate([line, line[:1]])
+        at = _along(line, np.arange(EAR.size) / EAR.size)
+        low = np.floor(at).astype(int)
+        spot = line[low] + (line[low + 1] - line[low]) * (at - low)[:, None]
+        start = np.stack([np.full(len(spot), 0.2), spot[:, 1], spot[:, 0]], axis=1)
+        both_sides(made.ring("ear_left", EAR, ring), _seen(ict, chart, start, (-1.0, 0.0, 0.0)))
     mouth = rings_around(chart.faces, MOUTH_SOCKET, 20)
+    throat = rings_around(chart.faces, MOUTH_SOCKET, 24, inwards=True)
     for ring, guide in MOUTH_GUIDES.items():
-        spots = _guide(ict, chart, mouth[guide], MOUTH)
+        spots = _guide(ict, chart, mouth[guide] if guide >= 0 else throat[-guide], MOUTH)
         place.update(zip(made.ring("mouth", MOUTH, ring), spots, strict=True))
     eye = rings_around(chart.faces, EYE_SOCKET_LEFT, 12)
+    lid = _guide(ict, chart, eye[SMOOTH_EYE], EYE)
     for ring, guide in EYE_GUIDES.items():
         spots = _guide(ict, chart, eye[guide], EYE)
-        mine = made.ring("eye_left", EYE, ring)
-        place.update(zip(mine, spots, strict=True))
-        place.update({int(mirror[v]): s * [-1, 1] for v, s in zip(mine, spots, strict=True)})
+        if guide > SMOOTH_EYE:  # ICT's rings are ragged out here: take the size, not the shape
+            centre = lid.mean(0)
+            sizes = [np.linalg.norm(s - s.mean(0), axis=1).mean() for s in (spots, lid)]
+            spots = centre + (lid - centre) * sizes[0] / sizes[1]
+        both_sides(made.ring("eye_left", EYE, ring), spots)
     return np.array(list(place)), np.array(list(place.values()))
 
 
-def fit_skin(ict: Ict, chart: Chart, rounds: int = 60) -> Skin:
+def fit_skin(ict: Ict, chart: Chart, rounds: int = 100) -> Skin:
     """Slide the template over the neutral surface until every vertex sits amid its neighbours.
 
     Each round solves a Tutte system in the chart with weights (length in space / length in the
@@ -176,6 +226,8 @@ def fit_skin(ict: Ict, chart: Chart, rounds: int = 60) -> Skin:
         space = chart.carry(ict.neutral, tri, bary)
         long = np.linalg.norm(space[pair[:, 0]] - space[pair[:, 1]], axis=1) + 1e-5
         wide = np.linalg.norm(flat[pair[:, 0]] - flat[pair[:, 1]], axis=1) + 1e-9
-        weight = long / wide
+        # Vertices crowd where shading and expression need them: the front of the face.
+        front = np.clip((space[pair].mean(1)[:, 2] + 0.03) / 0.12, 0, 1)
+        weight = long / wide * np.exp(FRONT_DENSITY * front)
     tri, bary = chart.locate(flat)
     return Skin(made, mirror, flat, tri, bary)

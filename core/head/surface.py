@@ -211,11 +211,13 @@ class Chart:
         return np.asarray(np.einsum("...pkd,pk->...pd", corners, bary))
 
 
-def rings_around(faces: Ints, socket: tuple[int, int], count: int) -> list[Ints]:
-    """ICT's own rings of vertices round a socket, from the socket's rim outwards.
+def rings_around(
+    faces: Ints, socket: tuple[int, int], count: int, inwards: bool = False
+) -> list[Ints]:
+    """ICT's own rings of vertices round a socket, from the socket's border outwards or inwards.
 
     Returns:
-        ``count`` arrays of vertex indices, unordered.
+        ``count`` arrays of vertex indices, unordered; the first is the border in both cases.
 
     """
     near: dict[int, set[int]] = {}
@@ -224,7 +226,7 @@ def rings_around(faces: Ints, socket: tuple[int, int], count: int) -> list[Ints]
         near.setdefault(int(b), set()).add(int(a))
     inside = set(range(*socket))
     ring = {b for a in inside for b in near[a]} - inside
-    done = inside | ring
+    done = set(near) - inside if inwards else inside | ring
     rings = []
     for _ in range(count):
         rings.append(np.array(sorted(ring)))
