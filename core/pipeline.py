@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -111,18 +111,19 @@ def animate(
         lip_strength=params.lip_strength,
         progress=lambda done, total: progress("expression", done, total),
     )
-    motion = motion_model.generate(
+    drawn = motion_model.generate(
         samples, seed=params.seed, progress=lambda done, total: progress("motion", done, total)
-    ).at(times)
-    strength = np.float32(params.head_strength)
+    )
+    # Scaled before the eyes counter it: they hold their sight however much the head moves.
+    motion = replace(drawn, pose=drawn.pose * params.head_strength).at(times)
     return FaceTracks(
         fps=fps,
         expression=_resample(performance.expression, steps, times),
         speech=_resample(performance.speech, steps, times),
         blink=motion.blink,
         gaze=motion.gaze,
-        head_rotation=motion.head_rotation * strength,
-        head_translation=motion.head_translation * strength,
+        head_rotation=motion.head_rotation,
+        head_translation=motion.head_translation,
         emotion=curve.at(times).astype(np.float32),
         start=params.start,
     )

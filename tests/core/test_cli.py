@@ -5,7 +5,6 @@ import csv
 import io
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from core.cli.terminal import Reporter, clock_text
 from core.errors import Cancelled, ExitCode, UserError
 from core.measure import COLUMNS
 from core.tracks import FaceTracks
+
+resource = pytest.importorskip("resource", reason="needs POSIX limits and signals")
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

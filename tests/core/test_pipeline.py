@@ -83,6 +83,9 @@ def test_strengths_scale(voice: Path, tiny_weights: Path) -> None:
     half = animate(replace(params, head_strength=0.5), weights=tiny_weights)
     np.testing.assert_allclose(half.head_rotation, plain.head_rotation / 2, atol=1e-7)
     np.testing.assert_array_equal(half.blink, plain.blink)
+    still = animate(replace(params, head_strength=0.0), weights=tiny_weights)
+    assert np.abs(still.head_rotation).max() == 0
+    assert np.abs(still.gaze - plain.gaze).max() > 1e-4
 
 
 @pytest.mark.parametrize("kind", ["0.1 s", "silence", "clipped", "noise"])
