@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MARK: Final = "gmtalker_part"
 """The custom property of our actions: which part they hold."""
+REST: Final = "REST"
+"""A part below the others, in Blenders where the NLA does not begin at 0."""
 TAKES: Final = "gmtalker_takes"
 """The custom property of our actions: first frame, last frame, first frame, ... of each bake."""
 
@@ -81,6 +83,8 @@ def bake(
     plan = {part: channels(part, tracks, character) for part in PARTS if part in set(parts)}
     for part, found in plan.items():
         for owner, group in _by_owner(found):
+            if isinstance(owner, bpy.types.Key) and not compat.shape_keys_rest_at_zero():
+                _lay_rest(character, owner, group)
             _bake_owner(part, character, owner, group, frames, chosen, whole=limits is None)
         if not found:
             clear(character, (part,))
@@ -90,6 +94,19 @@ def _by_owner(found: list[Channel]) -> Iterator[tuple[bpy.types.ID, list[Channel
     owners = {channel.owner.session_uid: channel.owner for channel in found}
     for uid, owner in owners.items():
         yield owner, [c for c in found if c.owner.session_uid == uid]
+
+
+def _lay_rest(character: Character, key: bpy.types.Key, found: list[Channel]) -> None:
+    """One key at 0 for each driven shape, below all that is added."""
+    strip = find_strip(key, REST)
+    action = strip.action if strip else compat.new_action(f"{character.owner.name} rest", key)
+    action[MARK] = REST
+    for channel in found:
+        curve = compat.ensure_curve(action, channel.path, channel.index, channel.group)
+        compat.write_keys(curve, np.zeros(1), np.zeros(1))
+    if strip is None:
+        strip = _new_strip(key, REST, action)
+        strip.blend_type = "REPLACE"
 
 
 def _bake_owner(
@@ -201,6 +218,9 @@ def clear(character: Character, parts: Iterable[str] = PARTS) -> int:
     for part in parts:
         for owner in character.action_owners:
             removed += _clear_owner(owner, part)
+    for key in character.keys:
+        if not any(find_strip(key, part) for part in PARTS):
+            _clear_owner(key, REST)
     return removed
 
 
@@ -225,8 +245,11 @@ def _clear_owner(owner: bpy.types.ID, part: str) -> int:
 
 
 def _rest(owner: bpy.types.ID, path: str) -> None:
-    """Blender leaves a property at its last animated value; put it back to its default."""
+    """Blender leaves a property at its last animated value; put it back to rest."""
     holder, _, name = path.rpartition(".")
     target = owner.path_resolve(holder) if holder else owner
     rule = target.bl_rna.properties[name]
-    setattr(target, name, list(rule.default_array) if rule.is_array else rule.default)
+    if isinstance(owner, bpy.types.Key):
+        target.value = 0.0
+    else:
+        setattr(target, name, list(rule.default_array) if rule.is_array else rule.default)

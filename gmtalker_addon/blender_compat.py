@@ -88,6 +88,11 @@ def new_nla_strip(
     return strip
 
 
+def shape_keys_rest_at_zero() -> bool:
+    """Whether the NLA adds to 0; in 5.0 a shape key's default, where the NLA begins, became 1."""
+    return bpy.types.ShapeKey.bl_rna.properties["value"].default == 0.0
+
+
 # --- keys --------------------------------------------------------------------------------------
 
 
@@ -152,8 +157,8 @@ def strip_span(strip: Any) -> tuple[int, int]:
 def strip_trim(strip: Any) -> float:
     """Frames of the content that are hidden before the strip's first frame."""
     if hasattr(strip, "left_handle_offset"):
-        return float(strip.left_handle_offset)
-    return float(strip.frame_offset_start)
+        return float(strip.left_handle_offset + strip.content_trim_start)
+    return float(strip.frame_offset_start + strip.animation_offset_start)
 
 
 def set_strip_end(strip: Any, frame: int) -> None:

@@ -63,7 +63,7 @@ def of(obj: bpy.types.Object, scene: bpy.types.Scene, fps: Fraction, folder: Pat
         raise UserError(f"The strip '{strip.name}' is retimed.",
                         "Mix it down to a file first (Render, Render Audio), and use that.")  # fmt: skip
     begin, end = compat.strip_span(strip)
-    trim = compat.strip_trim(strip) + strip.animation_offset_start
+    trim = compat.strip_trim(strip)
     return Voice(_file(strip, folder), begin, max(0.0, float(trim / fps)), float((end - begin) / fps), strip)
 
 

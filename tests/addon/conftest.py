@@ -89,7 +89,7 @@ def face(scene: Any, module: Any) -> Any:
     obj = bpy.data.objects.new("Face", mesh)
     scene.collection.objects.link(obj)
     for name in ("Basis", *names):
-        obj.shape_key_add(name=name, from_mix=False)
+        obj.shape_key_add(name=name, from_mix=False).value = 0.0
     scene.gmtalker.character = obj
     return obj
 

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``-c gmtalker ...`` as Blender calls it: words in, an exit code out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def command(module, scene):
+    return module("gmtalker_addon.commands").main
+
+
+@pytest.fixture
+def avatar(home):
+    folder = home / "avatars" / "ada"
+    folder.mkdir(parents=True)
+    (folder / "avatar.toml").touch()
+
+
+def test_animate_render_and_film_in_one_go(command, voice, engine, avatar, tmp_path, capsys):
+    import bpy
+
+    blend = tmp_path / "Szene ü.blend"
+    words = ["animate", str(voice), "--emotion", "happy=0.8,sad=0.1", "--start-frame", "5", "--seed", "2"]
+    assert command([*words, "-o", str(blend)]) == 0
+    assert f"Baked 50 frames on 'Head'. {blend}" in capsys.readouterr().out
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    settings = bpy.data.objects["Head"].gmtalker
+    assert settings.happy == pytest.approx(0.8)
+    assert settings.tracks == "//gmtalker/Head/tracks.npz"
+    assert command(["render", "--avatar", "ada", "--size", "512", "--save"]) == 0
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    settings = bpy.data.objects["Head"].gmtalker
+    assert settings.frames.startswith("//gmtalker/Head/frames-ada-512-")
+    assert settings.output == "//gmtalker"
+    film = tmp_path / "Film ü.mp4"
+    assert command(["film", "-o", str(film)]) == 0
+    assert b"avc1" in film.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_the_opened_files_character_is_used(command, face, voice, engine, tmp_path):
+    import bpy
+
+    face.gmtalker.seed = 9
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    assert command(["animate", str(voice), "--parts", "head,blink", "--save"]) == 0
+    face = bpy.context.scene.gmtalker.character
+    assert face.gmtalker.seed == 9
+    keys = face.data.shape_keys.animation_data.nla_tracks
+    assert [t.name for t in keys if t.name != "GMTalker rest"] == ["GMTalker blink"]
+    assert [t.name for t in face.animation_data.nla_tracks] == ["GMTalker head"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 2),
+        (["dance"], 2),
+        (["animate"], 2),
+        (["animate", "VOICE"], 2),
+        (["animate", "VOICE", "--save"], 2),
+        (["animate", "VOICE", "-o", "OUT", "--emotion", "glad=1"], 2),
+        (["animate", "VOICE", "-o", "OUT", "--emotion", "happy=2"], 2),
+        (["animate", "VOICE", "-o", "OUT", "--parts", "nose"], 2),
+        (["animate", "NONE", "-o", "OUT"], 3),
+        (["animate", "VOICE", "-o", "NOWHERE"], 3),
+        (["animate", "VOICE", "-o", "OUT", "--character", "Nobody"], 3),
+        (["render", "-o", "OUT"], 3),
+        (["film", "-o", "OUT"], 3),
+        (["setup"], 4),
+        (["--help"], 0),
+    ],
+)
+def test_exit_codes(command, voice, engine, tmp_path, capsys, words, code):
+    names = {"VOICE": voice, "NONE": tmp_path / "none.wav", "OUT": tmp_path / "out.blend",
+             "NOWHERE": tmp_path / "none" / "out.blend"}  # fmt: skip
+    assert command([str(names.get(w, w)) for w in words]) == code
+    if code:
+        error = capsys.readouterr().err
+        assert error
+        assert "Traceback" not in error
+    assert not (tmp_path / "out.blend").exists()
+
+
+def test_no_engine_is_exit_code_4(command, voice, tmp_path, home, capsys):
+    assert command(["animate", str(voice), "-o", str(tmp_path / "o.blend")]) == 4
+    assert "The engine is not set up." in capsys.readouterr().err
+
+
+def test_an_unknown_avatar_is_exit_code_4(command, face, engine, tmp_path, capsys):
+    assert command(["render", "--avatar", "nobody", "-o", str(tmp_path / "o.blend")]) == 4
+    assert "There is no avatar 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("how", "code"), [("killed", 5), ("bad voice", 3), ("broken", 4)])
+def test_the_engines_failures_keep_their_codes(command, voice, engine, tmp_path, how, code):
+    engine(how)
+    before = sorted(tmp_path.rglob("*"))
+    assert command(["animate", str(voice), "-o", str(tmp_path / "o.blend")]) == code
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_interrupt_cancels_with_130(command, module, voice, engine, tmp_path, monkeypatch, capsys):
+    engine("slow")
+
+    def interrupt(progress):
+        if progress.total and not module("gmtalker_addon.session").session.job.cancelling:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module("gmtalker_addon.commands"), "_watcher", lambda: interrupt)
+    assert command(["animate", str(voice), "-o", str(tmp_path / "o.blend")]) == 130
+    assert "Cancelled." in capsys.readouterr().err
+    assert not (tmp_path / "o.blend").exists()
+
+
+def test_bench_tells_channels_and_seconds(command, module, monkeypatch, capsys):
+    import bpy
+
+    monkeypatch.setattr(module("gmtalker_addon.bench"), "FRAMES", 100)
+    assert command(["bench"]) == 0
+    assert "channels x 100 frames in Blender" in capsys.readouterr().out
+    assert not bpy.data.objects
+    assert not bpy.data.actions
+
+
+def test_a_film_that_cannot_be_written_leaves_nothing(command, voice, engine, avatar, tmp_path):
+    blend = tmp_path / "a.blend"
+    assert command(["animate", str(voice), "-o", str(blend)]) == 0
+    assert command(["render", "--save"]) == 0
+    before = sorted(p for p in tmp_path.rglob("*"))
+    target = tmp_path / "folder.mp4"
+    target.mkdir()
+    assert command(["film", "-o", str(target)]) == 3
+    target.rmdir()
+    assert sorted(p for p in tmp_path.rglob("*")) == before
+    assert Path(blend).is_file()
