@@ -67,7 +67,7 @@ def bake(
             what an earlier, longer bake from the same first frame has left.
 
     Raises:
-        UserError: the limits and the tracks have no frame in common.
+        UserError: the limits and the tracks have no frame in common, or a strip is being tweaked.
 
     """
     frames = key_frames(tracks, fps, first)
@@ -80,6 +80,7 @@ def bake(
                         if len(frames) else "The tracks have no frame.",
                         "Choose a range that meets the voice.")  # fmt: skip
     # All values first: an error in them must leave the scene as it was.
+    _check_editable(character)
     plan = {part: channels(part, tracks, character) for part in PARTS if part in set(parts)}
     for part, found in plan.items():
         for owner, group in _by_owner(found):
@@ -88,6 +89,13 @@ def bake(
             _bake_owner(part, character, owner, group, frames, chosen, whole=limits is None)
         if not found:
             clear(character, (part,))
+
+
+def _check_editable(character: Character) -> None:
+    for owner in character.action_owners:
+        if owner.animation_data and owner.animation_data.use_tweak_mode:
+            raise UserError(f"A strip of '{owner.name}' is being tweaked in the NLA editor.",
+                            "Leave tweak mode (Tab) first.")  # fmt: skip
 
 
 def _by_owner(found: list[Channel]) -> Iterator[tuple[bpy.types.ID, list[Channel]]]:
@@ -213,7 +221,13 @@ def baked(character: Character) -> bool:
 
 
 def clear(character: Character, parts: Iterable[str] = PARTS) -> int:
-    """Take away what was baked; the number of strips removed."""
+    """Take away what was baked; the number of strips removed.
+
+    Raises:
+        UserError: the artist is tweaking a strip.
+
+    """
+    _check_editable(character)
     removed = 0
     for part in parts:
         for owner in character.action_owners:

@@ -10,6 +10,7 @@ import bpy
 
 from ..core.arkit import EMOTIONS
 from . import validation
+from .properties import PART_ITEMS
 from .session import session
 
 
@@ -71,6 +72,10 @@ class GMTALKER_PT_main(_Panel, bpy.types.Panel):
         if validation.no_character(context):
             _lines(layout, context, validation.no_character(context), "INFO")
             layout.operator("gmtalker.add_head", icon="MONKEY")
+        if not missing:
+            row = layout.row()
+            row.active = False
+            row.label(text="The engine is set up.", icon="CHECKMARK")
 
     def _draw_status(self, context: bpy.types.Context) -> None:
         if session.job is not None:
@@ -90,8 +95,9 @@ class GMTALKER_PT_voice(_CharacterPanel, bpy.types.Panel):
     bl_label = "Voice"
 
     def draw(self, context: bpy.types.Context) -> None:
-        settings, layout = self.settings(context), self.column()
-        layout.prop(settings, "voice_source", expand=True)
+        settings = self.settings(context)
+        self.layout.row().prop(settings, "voice_source", expand=True)
+        layout = self.column()
         if settings.voice_source == "STRIP":
             layout.prop(settings, "voice_strip", icon="SOUND")
         else:
@@ -120,7 +126,6 @@ class GMTALKER_PT_generate(_CharacterPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         settings, layout = self.settings(context), self.column()
-        layout.row().prop(settings, "parts", expand=True, text="Bake")
         layout.prop(settings, "seed")
         column = layout.column(align=True)
         column.prop(settings, "lip_strength", text="Lip Strength")
@@ -130,10 +135,14 @@ class GMTALKER_PT_generate(_CharacterPanel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(settings, "range_start")
             column.prop(settings, "range_end")
+        grid = self.layout.grid_flow(columns=3, align=True, row_major=True, even_columns=True)
+        for identifier, *_ in PART_ITEMS:
+            grid.prop_enum(settings, "parts", identifier)
         _button(self.layout, context, "gmtalker.generate", validation.generating(context), icon="PLAY")
-        row = self.layout.row(align=True)
-        row.operator("gmtalker.bake", icon="FILE_REFRESH")
-        row.operator("gmtalker.clear", icon="TRASH")
+        if settings.tracks:
+            row = self.layout.row(align=True)
+            row.operator("gmtalker.bake", icon="FILE_REFRESH")
+            row.operator("gmtalker.clear", icon="TRASH")
 
 
 class GMTALKER_PT_mapping(_CharacterPanel, bpy.types.Panel):
@@ -160,8 +169,8 @@ class GMTALKER_PT_avatar(_CharacterPanel, bpy.types.Panel):
         layout.prop(settings, "output")
         reason = validation.rendering(context)
         _button(self.layout, context, "gmtalker.render_frames", reason, icon="RENDER_ANIMATION")
-        row = self.layout.row()
-        row.operator("gmtalker.film_settings", icon="OUTPUT")
+        if settings.frames:
+            self.layout.operator("gmtalker.film_settings", icon="OUTPUT")
 
 
 CLASSES = (

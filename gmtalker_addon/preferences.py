@@ -35,6 +35,10 @@ class GMTALKER_preferences(bpy.types.AddonPreferences):
         self.layout.prop(self, "engine_path")
         self.layout.prop(self, "engine_kind")
         self.layout.operator("gmtalker.setup")
+        from .validation import setting_up  # it needs these preferences
+
+        if reason := setting_up(context):
+            self.layout.label(text=reason, icon="INFO")
 
 
 def preferences() -> Any:

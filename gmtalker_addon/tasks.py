@@ -128,7 +128,7 @@ class Generate:
             os.replace(part, target)
         settings.tracks = sequencer.relative(target)
         message = f"Baked {len(tracks)} frames on '{obj.name}'."
-        if self.voice.strip is None and settings.add_sound:
+        if not self.voice.strip and settings.add_sound:
             scene = bpy.data.scenes[self.sequencer]
             try:
                 sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, len(tracks))
@@ -211,12 +211,11 @@ class RenderFrames:
             raise UserError(f"The engine left out {len(missing)} frames, the first is {missing[0]}.",
                             "Render again.")  # fmt: skip
         scene = bpy.data.scenes[self.sequencer]
-        sound = self.voice.strip
-        if sound is not None:
-            sound = voice.find_strip(scene, sound.name)
         if self.work != self.target:
             _move_folder(self.work, self.target)
-        if self.voice.strip is None:
+        if self.voice.strip:
+            sound = voice.find_strip(scene, self.voice.strip)
+        else:
             sound = sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, len(frames))
         paths = [self.target / f.name for f in frames]
         sequencer.place_frames(scene, obj, paths, self.voice.first, sound)
@@ -246,6 +245,9 @@ def _move_folder(source: Path, target: Path) -> None:
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():  # another Blender was faster, with the same frames
+            shutil.rmtree(source)
+            return
         shutil.move(source, beside)
         os.rename(beside, target)
     except (OSError, shutil.Error) as error:
@@ -275,6 +277,8 @@ class SetUpEngine:
 
 def bake_file(context: bpy.types.Context, obj: bpy.types.Object, path: str, parts: set[str]) -> str:
     """Bake tracks that are there already; no engine needed."""
+    if not path:
+        raise UserError("There are no face tracks yet.", "Press 'Generate' first.")
     tracks = FaceTracks.load(bpy.path.abspath(path))
     fps = baking.scene_fps(context.scene)
     first = obj.gmtalker.frame_start

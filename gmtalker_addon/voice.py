@@ -27,8 +27,8 @@ class Voice:
     """seconds of the file to skip"""
     length: float | None = None
     """seconds to take; None: to the end"""
-    strip: Any = None
-    """the strip that it came from"""
+    strip: str = ""
+    """the name of the strip that it came from; an undo makes a kept strip itself invalid"""
 
 
 def find_strip(scene: bpy.types.Scene | None, name: str) -> Any:
@@ -64,7 +64,7 @@ def of(obj: bpy.types.Object, scene: bpy.types.Scene, fps: Fraction, folder: Pat
                         "Mix it down to a file first (Render, Render Audio), and use that.")  # fmt: skip
     begin, end = compat.strip_span(strip)
     trim = compat.strip_trim(strip)
-    return Voice(_file(strip, folder), begin, max(0.0, float(trim / fps)), float((end - begin) / fps), strip)
+    return Voice(_file(strip, folder), begin, max(0.0, float(trim / fps)), float((end - begin) / fps), strip.name)
 
 
 def _file(strip: Any, folder: Path) -> Path:

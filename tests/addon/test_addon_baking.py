@@ -214,6 +214,19 @@ def test_a_range_off_the_voice_is_refused_and_changes_nothing(face, module, make
     assert face.data.shape_keys.animation_data is None
 
 
+def test_a_strip_in_tweak_mode_is_left_alone(face, module, make_tracks, bake, strips):
+    bake(face, make_tracks(10))
+    data = face.data.shape_keys.animation_data
+    data.nla_tracks[-1].select = data.nla_tracks[-1].strips[0].select = True
+    data.nla_tracks.active = data.nla_tracks[-1]
+    data.use_tweak_mode = True
+    if not data.use_tweak_mode:
+        pytest.skip("this Blender enters tweak mode only from its editor")
+    with pytest.raises(module("core.errors").UserError, match="Leave tweak mode"):
+        bake(face, make_tracks(10, seed=1))
+    data.use_tweak_mode = False
+
+
 @pytest.mark.parametrize(
     ("fps", "base", "exact"),
     [(24, 1.001, Fraction(24000, 1001)), (30, 1.001, Fraction(30000, 1001)), (25, 1.0, Fraction(25)),

@@ -190,7 +190,7 @@ def test_an_engine_that_is_not_whole_is_none(module, engine, home):
     finder, error = module("gmtalker_addon.engine"), module("core.errors").UserError
     python = finder.find_python()
     (home / "engine.json").write_text("{", encoding="utf-8")
-    with pytest.raises(error, match="not set up. Press 'Set Up Engine'"):
+    with pytest.raises(error, match=r"not set up\. Press 'Set Up Engine'"):
         finder.find_python()
     (home / "engine.json").write_text("{}", encoding="utf-8")
     assert finder.find_python() == python

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,12 @@ def ops():
     import bpy
 
     return bpy.ops.gmtalker
+
+
+def to_its_end(session):
+    """What the modal operator's timer does."""
+    while session.poll() is None:
+        time.sleep(0.01)
 
 
 def test_generate_bakes_what_the_engine_made(ready, scene, module):
@@ -157,7 +164,7 @@ def test_the_film_is_written_with_picture_and_sound(ready, scene, tmp_path):
 def test_tracks_of_another_frame_rate_are_not_rendered(ready, scene):
     ops().generate()
     scene.render.fps = 30
-    with pytest.raises(RuntimeError, match="25 frames a second, the scene 30. Press 'Generate' again"):
+    with pytest.raises(RuntimeError, match=r"25 frames a second, the scene 30\. Press 'Generate' again"):
         ops().render_frames()
 
 
@@ -201,8 +208,7 @@ def test_a_cancelled_job_leaves_all_as_it_was(ready, engine, scene, module, stat
     assert session.busy
     assert ops().cancel() == {"FINISHED"}
     with pytest.raises(module("core.errors").Cancelled):
-        while session.poll() is None:
-            pass
+        to_its_end(session)
     assert state_of(tmp_path) == before
     assert scene.gmtalker.status == "Generate: cancelled, nothing was changed."
     ops().dismiss()
@@ -216,7 +222,7 @@ def test_two_runs_at_once_are_refused(ready, engine, module):
     session, tasks = module("gmtalker_addon.session").session, module("gmtalker_addon.tasks")
     session.start(tasks.Generate(bpy.context, ready))
     for operator in (ops().generate, ops().setup):
-        with pytest.raises(RuntimeError, match="'Generate' is still running. Wait for its end, or cancel"):
+        with pytest.raises(RuntimeError, match=r"'Generate' is still running\. Wait for its end, or cancel"):
             operator()
     with pytest.raises(module("core.errors").UserError, match="still running"):
         session.start(tasks.Generate(bpy.context, ready))
@@ -230,8 +236,7 @@ def test_a_character_deleted_during_the_job(ready, engine, module):
     session.start(tasks.Generate(bpy.context, ready))
     bpy.data.objects.remove(ready)
     with pytest.raises(module("core.errors").UserError, match="The character 'Face' is gone"):
-        while session.poll() is None:
-            pass
+        to_its_end(session)
     assert not bpy.data.actions
 
 
@@ -342,8 +347,7 @@ def test_a_set_up_that_is_cancelled_ends_its_children(scene, module, home, monke
         session.poll()
     session.cancel()
     with pytest.raises(module("core.errors").Cancelled):
-        while session.poll() is None:
-            pass
+        to_its_end(session)
     assert process.poll() is not None
 
 
