@@ -22,10 +22,10 @@ from .parts import (
     build_tongue,
     eyeball,
     fit_sphere,
-    part_triangles,
+    rigid_moves,
     teeth_of,
 )
-from .shapes import arkit_fields, loop, settle, shape, sides, tongue_out
+from .shapes import arkit_fields, other_side, settle, shape, sides, tongue_out
 from .skin import LID_RING, LIP_RING, MOUTH, Skin, fit_skin
 from .unwrap import unwrap
 from .surface import Chart, Floats, Ict, Ints, load_ict
@@ -126,6 +126,12 @@ def assemble(folder: Path) -> dict[str, NDArray[np.generic]]:
     identity = [p.carry(ict.identities) for p in pieces]
     deltas[tongue_at][shape("tongueOut")] = tongue_out(rest[tongue_at])
 
+    for p, piece in enumerate(pieces):
+        if piece.name.startswith("teeth"):
+            deltas[p] = rigid_moves(rest[p], deltas[p])
+    flip = np.array([ARKIT_NAMES.index(other_side(n)) for n in ARKIT_NAMES])
+    rest[0] = (rest[0] + rest[0][skin.mirror] * FLIP) / 2
+    deltas[0] = (deltas[0] + deltas[0][flip][:, skin.mirror] * FLIP) / 2
     eyes, radius = _eyes(ict)
     settle(skin, rest[0], deltas[0], eyes, radius)
     names = [p.name for p in pieces]

@@ -233,7 +233,8 @@ def build_tongue(ict: Ict, around: int = 14) -> Piece:
         origin.append(core[-1][None])
         way.append((spot / np.linalg.norm(spot))[None])
     rays = (np.concatenate(origin), np.concatenate(way))
-    uv = (rays[0] + rays[1] * 0.01)[:, [0, 2]] * 10 + [0.5, 0]
+    uv = (rays[0] + rays[1] * 0.01)[:, [0, 2]]
+    uv = (uv - uv.min(0)) / (uv.max(0) - uv.min(0))
     return _bound("tongue", ict, part_triangles(ict, GUMS), rays, np.array(made.quads), uv)
 
 
@@ -272,3 +273,15 @@ def eyeball(segments: int = 20) -> tuple[Floats, Ints, Floats]:
     front = np.stack([0 * fan, 1 + fan, 1 + after, 0 * fan - 1], axis=1)
     back = np.stack([0 * fan + len(points) - 1, last + after, last + fan, 0 * fan - 1], axis=1)
     return points, np.concatenate([front, quads, back]), np.concatenate([r[1] for r in rows])
+
+
+def rigid_moves(points: Floats, moves: Floats) -> Floats:
+    """Offsets (S, V, 3) nearest to ``moves`` that keep ``points`` (V, 3) rigid (Kabsch 1976)."""
+    middle = points.mean(0)
+    out = np.empty_like(moves)
+    for row, move in enumerate(moves):
+        moved = points + move
+        u, _, vt = np.linalg.svd((points - middle).T @ (moved - moved.mean(0)))
+        turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+        out[row] = (points - middle) @ turn + moved.mean(0) - points
+    return out

@@ -14,6 +14,8 @@ from .surface import Floats, Ict, Ints
 
 LIP_PULL = {6: 0.1, 7: 0.35, 8: 0.75, 9: 1.0, 10: 0.8, 11: 0.5, 12: 0.25}
 """How far each ring of the mouth follows when the lips are brought together."""
+CLOSE_PULL = {3: 0.1, 4: 0.25, 5: 0.4, 6: 0.55, 7: 0.75, 8: 0.9, 9: 1.0, 10: 0.9, 11: 0.6, 12: 0.3}
+"""The same for ``mouthClose``, whose lower lip ICT lifts too far: it comes back as a whole."""
 LID_PULL = {3: 0.15, 4: 0.4, 5: 0.75, 6: 0.95, 7: 1.0, 8: 1.0, 9: 1.0, 10: 0.6}
 """The same for the rings of an eye."""
 
@@ -41,6 +43,11 @@ def arkit_fields(ict: Ict) -> Floats:
 def shape(name: str) -> int:
     """Row of an ARKit shape."""
     return ARKIT_NAMES.index(name)
+
+
+def other_side(name: str) -> str:
+    """The ARKit shape of the other side of the face; the same one for those of both sides."""
+    return name.replace("Left", "#").replace("Right", "Left").replace("#", "Right")
 
 
 def opposite(ring: Ints) -> tuple[Ints, Ints]:
@@ -117,7 +124,7 @@ def settle(skin: Skin, rest: Floats, deltas: Floats, eyes: Floats, radius: float
     """
     rest += meet(skin, "mouth", LIP_RING, LIP_PULL, rest, 0.5)
     together = rest + deltas[shape("jawOpen")] + deltas[shape("mouthClose")]
-    deltas[shape("mouthClose")] += meet(skin, "mouth", LIP_RING, LIP_PULL, together, 0.5)
+    deltas[shape("mouthClose")] += meet(skin, "mouth", LIP_RING, CLOSE_PULL, together, 0.1)
     for name in LIP_SHAPES:
         if name == "mouthClose":
             continue
