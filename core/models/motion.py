@@ -127,7 +127,7 @@ class MotionModel:
         samples: Array,
         *,
         seed: int = 0,
-        temperature: float = 0.95,
+        temperature: float = 1.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> Motion:
         """Draw the motion of a voice.
