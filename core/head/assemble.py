@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arkit import ARKIT_NAMES
-from .hairs import Hairs, build_brow, build_lashes
+from .hairs import build_brow, build_lashes
 from .parts import (
     EYEBALL_LEFT,
     JAW_SPLIT,
@@ -27,33 +29,114 @@ from .parts import (
 )
 from .shapes import arkit_fields, other_side, settle, shape, sides, tongue_out
 from .skin import LID_RING, LIP_RING, MOUTH, Skin, fit_skin
+from .surface import FLIP, Chart, Floats, Ict, Ints, load_ict
 from .unwrap import unwrap
-from .surface import Chart, Floats, Ict, Ints, load_ict
 
 PIVOT = np.array([0.0, -0.020, -0.005])
 """The head's pivot in ICT's space, metres: below and behind the ear canals."""
-PARTS = (
-    "skin", "mouth", "gums", "teeth_upper", "teeth_lower", "tongue", "eye_left", "eye_right", "lash", "brow",
-)  # fmt: skip
-MATERIALS = ("skin", "lips", "mouth", "gums", "teeth", "tongue", "eye", "lash", "brow")
 MATERIAL_OF = {
     "skin": "skin", "mouth": "mouth", "gums": "gums", "teeth_upper": "teeth",
     "teeth_lower": "teeth", "tongue": "tongue", "eye_left": "eye", "eye_right": "eye",
     "lash": "lash", "brow": "brow",
 }  # fmt: skip
-FLIP = np.array([-1.0, 1.0, 1.0])
+PARTS = tuple(MATERIAL_OF)
+MATERIALS = ("skin", "lips", "mouth", "gums", "teeth", "tongue", "eye", "lash", "brow")
+LIP_RINGS = range(6, LIP_RING + 4)
+"""Rings of the mouth that are painted as lips."""
+NECK_BOTTOM, NECK_TOP, NECK_LEAN = -0.155, -0.085, 0.35
+"""Between these heights (metres in ICT's space, leaning back) the neck takes up the head's turn."""
+NECK_LEVELS = 32
+"""Steps of ``head_weight``: few values let a pose be computed by groups."""
 
 
-def _skin_piece(ict: Ict, chart: Chart, skin: Skin) -> Piece:
-    corners = chart.triangles[skin.triangle]
-    quads = np.array(skin.template.quads)
-    count = len(corners)
-    return Piece("skin", corners, skin.bary, np.zeros((count, 3)), quads, np.zeros((count, 2)))
+@dataclass
+class Body:
+    """Pieces of the head, side by side; the skin comes first.
+
+    Attributes:
+        names: part of each piece.
+        rest, deltas, identity: (V, 3), (52, V, 3) and (20, V, 3) metres of each piece.
+        quads, quads_uv, uv: faces (F, 4) by own vertices, by own UVs, and the UVs (U, 2).
+
+    """
+
+    names: list[str] = field(default_factory=list)
+    rest: list[Floats] = field(default_factory=list)
+    deltas: list[Floats] = field(default_factory=list)
+    identity: list[Floats] = field(default_factory=list)
+    quads: list[Ints] = field(default_factory=list)
+    quads_uv: list[Ints] = field(default_factory=list)
+    uv: list[Floats] = field(default_factory=list)
+
+    def add(
+        self,
+        name: str,
+        rest: Floats,
+        deltas: Floats,
+        identity: Floats,
+        quads: Ints,
+        uv: Floats,
+        quads_uv: Ints | None = None,
+    ) -> None:
+        """Append a piece; without ``quads_uv`` it has one UV for each vertex."""
+        self.names.append(name)
+        self.rest.append(rest)
+        self.deltas.append(deltas)
+        self.identity.append(identity)
+        self.quads.append(quads)
+        self.quads_uv.append(quads if quads_uv is None else quads_uv)
+        self.uv.append(uv)
 
 
 def _eyes(ict: Ict) -> tuple[Floats, float]:
+    """Centres (2, 3), left and right, and radius of the eyeballs."""
     centre, radius = fit_sphere(ict.neutral[slice(*EYEBALL_LEFT)])
     return np.stack([centre, centre * FLIP]), radius
+
+
+def _add_skin(body: Body, ict: Ict, chart: Chart, skin: Skin, fields: Floats, eyes: Floats,
+              radius: float) -> None:  # fmt: skip
+    flip = np.array([ARKIT_NAMES.index(other_side(n)) for n in ARKIT_NAMES])
+    rest = chart.carry(ict.neutral, skin.triangle, skin.bary)
+    deltas = chart.carry(fields, skin.triangle, skin.bary)
+    rest = (rest + rest[skin.mirror] * FLIP) / 2
+    deltas = (deltas + deltas[flip][:, skin.mirror] * FLIP) / 2
+    settle(skin, rest, deltas, eyes, radius)
+    identity = chart.carry(ict.identities, skin.triangle, skin.bary)
+    uv, quads_uv = unwrap(skin, rest)
+    body.add("skin", rest, deltas, identity, np.array(skin.template.quads), uv, quads_uv)
+
+
+def _add_mouth(body: Body, ict: Ict, fields: Floats) -> None:
+    pieces: list[Piece] = [build_gums(ict, True), build_gums(ict, False)]
+    for piece in [*pieces, *build_teeth(ict), build_tongue(ict)]:
+        rest, deltas = piece.place(ict.neutral), piece.carry(fields)
+        if piece.name.startswith("teeth"):
+            deltas = rigid_moves(rest, deltas)
+        if piece.name == "tongue":
+            deltas[shape("tongueOut")] = tongue_out(rest)
+        body.add(piece.name, rest, deltas, piece.carry(ict.identities), piece.quads, piece.uv)
+
+
+def _add_hairs(body: Body, ict: Ict, skin: Skin, eyes: Floats, landmarks: Ints) -> None:
+    own = body.rest[0], body.deltas[0], body.identity[0]
+    brows = landmarks[22:27], landmarks[21:16:-1]
+    for side, eye in enumerate(("eye_left", "eye_right")):
+        for upper in (True, False):
+            lash = build_lashes(skin, eye, upper, *own, eyes[side])
+            body.add("lash", lash.rest, lash.deltas, lash.identity, lash.quads, lash.uv)
+        brow = build_brow(skin, ict.neutral[brows[side]], *own)
+        body.add("brow", brow.rest, brow.deltas, brow.identity, brow.quads, brow.uv)
+
+
+def _add_eyeballs(body: Body, ict: Ict, eyes: Floats, radius: float) -> None:
+    """Eyeballs stay where they are in every shape, and go along with an identity as a whole."""
+    ball, quads, uv = eyeball()
+    still = np.zeros((len(ARKIT_NAMES), len(ball), 3))
+    span = np.arange(*EYEBALL_LEFT)
+    for side, (name, mine) in enumerate((("eye_left", span), ("eye_right", ict.mirror[span]))):
+        shift = ict.identities[:, mine].mean(1, keepdims=True).repeat(len(ball), axis=1)
+        body.add(name, eyes[side] + radius * ball, still, shift, quads, uv)
 
 
 def _jaw_hinge(ict: Ict, jaw_open: Floats) -> Floats:
@@ -69,7 +152,7 @@ def _jaw_hinge(ict: Ict, jaw_open: Floats) -> Floats:
 
 def _smoothstep(x: Floats) -> Floats:
     t = np.clip(x, 0, 1)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def _brow_mask(ict: Ict, points: Floats, landmarks: Ints) -> Floats:
@@ -85,138 +168,101 @@ def _brow_mask(ict: Ict, points: Floats, landmarks: Ints) -> Floats:
     return mask
 
 
-def _landmarks(skin: Skin, points: Floats, hinge: Floats) -> tuple[list[str], Ints]:
+def _landmarks(skin: Skin, rest: Floats, brows: Floats) -> dict[str, int]:
+    """Named vertices; ``brows`` (2, 3) are the inner ends, left and right."""
     lower, upper = sides(skin, "mouth", LIP_RING)
     mid = len(lower) // 2
     found = {
         "lip_upper_inner": upper[mid], "lip_lower_inner": lower[mid],
         "lip_corner_left": lower[-1], "lip_corner_right": lower[0],
     }  # fmt: skip
-    for side, eye in (("left", "eye_left"), ("right", "eye_right")):
-        low, high = sides(skin, eye, LID_RING)
+    for n, side in enumerate(("left", "right")):
+        low, high = sides(skin, f"eye_{side}", LID_RING)
         outer, inner = (low[-1], low[0]) if side == "left" else (low[0], low[-1])
         found |= {
             f"eye_outer_{side}": outer, f"eye_inner_{side}": inner,
             f"lid_upper_{side}": high[len(high) // 2], f"lid_lower_{side}": low[len(low) // 2],
+            f"brow_inner_{side}": np.linalg.norm(rest - brows[n], axis=1).argmin(),
         }  # fmt: skip
-    column = [skin.template.grid(0, j) for j in range(MOUTH.rows[0] + 1)]
     middle = np.array([v for k, v in skin.template.index.items() if k[0] == "grid" and k[1] == 0])
-    found["nose_tip"] = middle[points[middle, 2].argmax()]
-    jaw = np.array(column)
-    near = jaw[points[jaw, 1] > points[found["lip_lower_inner"], 1] - 0.05]
-    found["chin"] = near[points[near, 2].argmax()] if len(near) else jaw[-1]
-    return list(found), np.array([int(v) for v in found.values()])
+    found["nose_tip"] = middle[rest[middle, 2].argmax()]
+    # Below the mouth's rectangle, within 5 cm: the neck and the chest come further down.
+    below = np.array([skin.template.grid(0, j) for j in range(MOUTH.rows[0] + 1)])
+    near = below[rest[below, 1] > rest[lower[mid], 1] - 0.05]
+    found["chin"] = near[rest[near, 2].argmax()]
+    return {name: int(vertex) for name, vertex in found.items()}
+
+
+def _parts(body: Body, skin: Skin) -> Ints:
+    """(V,) part of each vertex; what lies inside the lips' contact is mouth."""
+    part = np.concatenate(
+        [np.full(len(r), PARTS.index(n)) for r, n in zip(body.rest, body.names, strict=True)]
+    )
+    for key, vertex in skin.template.index.items():
+        if key[0] == "mouth_cap" or (key[0] == "mouth" and int(key[1]) > LIP_RING):
+            part[vertex] = PARTS.index("mouth")
+    return np.asarray(part)
+
+
+def _materials(faces: Ints, part: Ints, skin: Skin) -> Ints:
+    """(F,) material of each face."""
+    by_part = np.array([MATERIALS.index(MATERIAL_OF[p]) for p in PARTS])
+    material = by_part[part[faces[:, 0]]]
+    lips = np.zeros(len(part), dtype=bool)
+    for ring in LIP_RINGS:
+        lips[skin.ring("mouth", ring)] = True
+    corners = np.where(faces < 0, faces[:, :1], faces)
+    inside = (part[corners] == PARTS.index("mouth")).any(1)
+    material[inside] = MATERIALS.index("mouth")
+    material[lips[corners].all(1)] = MATERIALS.index("lips")
+    return np.asarray(material)
+
+
+def _joined(lists: list[Ints], counts: list[int]) -> Ints:
+    """Faces of all pieces, by vertices counted through."""
+    starts = np.cumsum([0, *counts])
+    shifted = [np.where(q >= 0, q + s, -1) for q, s in zip(lists, starts, strict=False)]
+    return np.asarray(np.concatenate(shifted))
 
 
 def assemble(folder: Path) -> dict[str, NDArray[np.generic]]:
     """All arrays of ``head.npz`` from the ICT data in ``folder``."""
-    import json
-
     ict = load_ict(folder)
     named = json.loads((folder / "vertex_indices.json").read_text())
+    landmarks = np.array(named["idx_to_landmark_verts"])
+    fields = arkit_fields(ict)
+    eyes, radius = _eyes(ict)
     chart = Chart(ict)
     skin = fit_skin(ict, chart)
-    body = _skin_piece(ict, chart, skin)
-    pieces = [body, build_gums(ict, True), build_gums(ict, False), *build_teeth(ict)]
-    pieces.append(build_tongue(ict))
-    tongue_at = len(pieces) - 1
-    fields = arkit_fields(ict)
-    rest = [p.place(ict.neutral) for p in pieces]
-    deltas = [p.carry(fields) for p in pieces]
-    identity = [p.carry(ict.identities) for p in pieces]
-    deltas[tongue_at][shape("tongueOut")] = tongue_out(rest[tongue_at])
+    body = Body()
+    _add_skin(body, ict, chart, skin, fields, eyes, radius)
+    _add_mouth(body, ict, fields)
+    _add_hairs(body, ict, skin, eyes, landmarks)
+    _add_eyeballs(body, ict, eyes, radius)
 
-    for p, piece in enumerate(pieces):
-        if piece.name.startswith("teeth"):
-            deltas[p] = rigid_moves(rest[p], deltas[p])
-    flip = np.array([ARKIT_NAMES.index(other_side(n)) for n in ARKIT_NAMES])
-    rest[0] = (rest[0] + rest[0][skin.mirror] * FLIP) / 2
-    deltas[0] = (deltas[0] + deltas[0][flip][:, skin.mirror] * FLIP) / 2
-    eyes, radius = _eyes(ict)
-    settle(skin, rest[0], deltas[0], eyes, radius)
-    names = [p.name for p in pieces]
-    quads, uvs = [p.quads for p in pieces], [p.uv for p in pieces]
-    hairs: list[Hairs] = []
-    landmarks = np.array(named["idx_to_landmark_verts"])
-    for side, eye in enumerate(("eye_left", "eye_right")):
-        for upper in (True, False):
-            hairs.append(build_lashes(skin, eye, upper, rest[0], deltas[0], identity[0], eyes[side]))
-            names.append("lash")
-        line = ict.neutral[landmarks[22:27] if side == 0 else landmarks[21:16:-1]]
-        hairs.append(build_brow(skin, line, rest[0], deltas[0], identity[0]))
-        names.append("brow")
-    for hair in hairs:
-        rest.append(hair.rest)
-        deltas.append(hair.deltas)
-        identity.append(hair.identity)
-        quads.append(hair.quads)
-        uvs.append(hair.uv)
-    ball, ball_faces, ball_uv = eyeball()
-    for side, name in enumerate(("eye_left", "eye_right")):
-        span = np.arange(*EYEBALL_LEFT)
-        centre = ict.identities[:, span if side == 0 else ict.mirror[span]].mean(1)
-        rest.append(eyes[side] + radius * ball)
-        deltas.append(np.zeros((len(ARKIT_NAMES), len(ball), 3)))
-        identity.append(np.repeat(centre[:, None], len(ball), 1))
-        names.append(name)
-        quads.append(ball_faces)
-        uvs.append(ball_uv)
-    return _arrays(ict, skin, named, rest, deltas, identity, names, quads, uvs, eyes, radius, fields)
-
-
-def _arrays(ict, skin, named, rest, deltas, identity, names, quads, uvs, eyes, radius, fields):  # type: ignore[no-untyped-def]
-    inside = {k for k in skin.template.index if k[0] == "mouth" and int(k[1]) > LIP_RING}
-    inside |= {k for k in skin.template.index if k[0] == "mouth_cap"}
-    cavity = np.array([k in inside for k in skin.template.index])
-    part = np.concatenate([np.full(len(r), PARTS.index(n)) for r, n in zip(rest, names, strict=True)])
-    part[: len(cavity)][cavity] = PARTS.index("mouth")
-    starts = np.cumsum([0] + [len(r) for r in rest])
-    faces = np.concatenate([np.where(q >= 0, q + s, -1) for q, s in zip(quads, starts, strict=False)])
-    points = np.concatenate(rest)
-    material = np.array([MATERIALS.index(MATERIAL_OF[PARTS[part[f[0]]]]) for f in faces])
-    skin_faces = faces[: len(quads[0])]
-    lips = np.zeros(len(points), bool)
-    for ring in range(6, LIP_RING + 4):
-        lips[skin.ring("mouth", ring)] = True
-    material[: len(skin_faces)][lips[skin_faces].all(1)] = MATERIALS.index("lips")
-    skin_part = (part[skin_faces] == PARTS.index("mouth")).any(1) & ~lips[skin_faces].all(1)
-    material[: len(skin_faces)][skin_part] = MATERIALS.index("mouth")
-    height = points[:, 1] - 0.35 * points[:, 2]
-    weight = np.where(part == PARTS.index("skin"), _smoothstep((height + 0.155) / 0.07), 1.0)
-    weight = np.round(weight * 32) / 32
-    skin_uv, skin_faces_uv = unwrap(skin, rest[0])
-    uv_starts = np.cumsum([len(skin_uv)] + [len(u) for u in uvs[1:]])
-    faces_uv = np.concatenate(
-        [skin_faces_uv]
-        + [np.where(q >= 0, q + s, -1) for q, s in zip(quads[1:], uv_starts, strict=False)]
-    )
-    uv = np.concatenate([skin_uv, *uvs[1:]])
-    landmarks = np.array(named["idx_to_landmark_verts"])
-    mask = _brow_mask(ict, points, landmarks) * (part == 0)
-    hinge = _jaw_hinge(ict, fields[shape("jawOpen")])
-    mark_names, marks = _landmarks(skin, points, hinge)
-    for side, index in (("left", landmarks[22]), ("right", landmarks[21])):
-        mark_names.append(f"brow_inner_{side}")
-        body = np.nonzero(part == 0)[0]
-        near = np.linalg.norm(points[body] - ict.neutral[index], axis=1)
-        marks = np.append(marks, body[near.argmin()])
+    points, part = np.concatenate(body.rest), _parts(body, skin)
+    faces = _joined(body.quads, [len(r) for r in body.rest])
+    height = points[:, 1] - NECK_LEAN * points[:, 2]
+    follow = _smoothstep((height - NECK_BOTTOM) / (NECK_TOP - NECK_BOTTOM))
+    follow = np.where(part == PARTS.index("skin"), follow, 1.0)
+    marks = _landmarks(skin, body.rest[0], ict.neutral[landmarks[[22, 21]]])
     return {
         "vertices": (points - PIVOT).astype(np.float32),
         "faces": faces.astype(np.int32),
-        "uv": uv.astype(np.float32),
-        "faces_uv": faces_uv.astype(np.int32),
-        "face_material": material.astype(np.uint8),
+        "uv": np.concatenate(body.uv).astype(np.float32),
+        "faces_uv": _joined(body.quads_uv, [len(u) for u in body.uv]).astype(np.int32),
+        "face_material": _materials(faces, part, skin).astype(np.uint8),
         "material_names": np.array(MATERIALS),
         "vertex_part": part.astype(np.uint8),
         "part_names": np.array(PARTS),
         "shape_names": np.array(ARKIT_NAMES),
-        "shape_deltas": np.concatenate(deltas, axis=1).astype(np.float16),
-        "identity_deltas": np.concatenate(identity, axis=1).astype(np.float16),
-        "head_weight": weight.astype(np.float32),
+        "shape_deltas": np.concatenate(body.deltas, axis=1).astype(np.float16),
+        "identity_deltas": np.concatenate(body.identity, axis=1).astype(np.float16),
+        "head_weight": (np.round(follow * NECK_LEVELS) / NECK_LEVELS).astype(np.float32),
         "eye_center": (eyes - PIVOT).astype(np.float32),
-        "eye_radius": np.float32(radius),
-        "brow_mask": mask.astype(np.float32),
-        "landmark_names": np.array(mark_names),
-        "landmark_indices": marks.astype(np.int32),
-        "jaw_hinge": (hinge - PIVOT).astype(np.float32),
+        "eye_radius": np.array(radius, dtype=np.float32),
+        "brow_mask": (_brow_mask(ict, points, landmarks) * (part == 0)).astype(np.float32),
+        "landmark_names": np.array(list(marks)),
+        "landmark_indices": np.array(list(marks.values()), dtype=np.int32),
+        "jaw_hinge": (_jaw_hinge(ict, fields[shape("jawOpen")]) - PIVOT).astype(np.float32),
     }

@@ -39,7 +39,7 @@ def _between(values: Floats, at: Floats) -> Floats:
     """Values (..., N, 3) at fractional indices (P,) -> (..., P, 3)."""
     low = np.minimum(np.floor(at).astype(int), values.shape[-2] - 2)
     part = (at - low)[:, None]
-    return values[..., low, :] * (1 - part) + values[..., low + 1, :] * part
+    return np.asarray(values[..., low, :] * (1 - part) + values[..., low + 1, :] * part)
 
 
 def _carry_round(centre: Floats, root: Floats, moved: Floats, reach: Floats) -> Floats:
@@ -50,13 +50,16 @@ def _carry_round(centre: Floats, root: Floats, moved: Floats, reach: Floats) -> 
     axis = np.cross(a, b)
     cosine = (a * b).sum(-1, keepdims=True)
     along = (axis * reach).sum(-1, keepdims=True)
-    return np.asarray(
-        reach * cosine + np.cross(axis, reach) + axis * along / (1 + cosine)
-    )
+    return np.asarray(reach * cosine + np.cross(axis, reach) + axis * along / (1 + cosine))
 
 
 def build_lashes(
-    skin: Skin, eye: str, upper: bool, rest: Floats, deltas: Floats, identity: Floats,
+    skin: Skin,
+    eye: str,
+    upper: bool,
+    rest: Floats,
+    deltas: Floats,
+    identity: Floats,
     centre: Floats,
 ) -> Hairs:
     """Blades along one lid of one eye, of the settled skin (S vertices).
@@ -154,7 +157,9 @@ def build_brow(
 
     count = BROW_COLUMNS
     k = np.arange(count - 1)
-    rows = [np.stack([k, k + 1, k + 1 + count, k + count], 1) + r * count for r in range(BROW_ROWS - 1)]
+    rows = [
+        np.stack([k, k + 1, k + 1 + count, k + count], 1) + r * count for r in range(BROW_ROWS - 1)
+    ]
     quads = np.concatenate(rows)
     uv = np.stack([np.tile(part, BROW_ROWS), np.repeat(across + 0.5, count)], axis=1)
     lifted = carry(rest) - BROW_LIFT * ways

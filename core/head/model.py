@@ -227,7 +227,9 @@ class HeadModel:
         out = rest + (weight @ flat).reshape(frames, count, 3)
         if gaze is not None:
             self._turn_eyes(out, centers, _frames(gaze, "gaze", (frames, 2, 2)))
-        turn = None if head_rotation is None else _frames(head_rotation, "head_rotation", (frames, 3))
+        turn = (
+            None if head_rotation is None else _frames(head_rotation, "head_rotation", (frames, 3))
+        )
         shift = (
             None if head_translation is None
             else _frames(head_translation, "head_translation", (frames, 3))
@@ -248,7 +250,9 @@ class HeadModel:
                 "Leave the rest out.",
             )
         delta = np.tensordot(sigma, self.identity_deltas[: len(sigma)], axes=1)
-        centers = [c + delta[self.part(p)].mean(0) for c, p in zip(self.eye_center, EYE_PARTS, strict=True)]
+        centers = [
+            c + delta[self.part(p)].mean(0) for c, p in zip(self.eye_center, EYE_PARTS, strict=True)
+        ]
         return self.vertices + delta, np.array(centers, dtype=np.float32)
 
     def _turn_eyes(self, out: Floats, centers: Floats, gaze: Floats) -> None:
@@ -280,13 +284,15 @@ class HeadModel:
             for d in range(3):
                 normal[:, d] = np.bincount(where, np.tile(one[:, d], 3), minlength=len(normal))
         length = np.linalg.norm(out, axis=-1, keepdims=True)
-        return (out / np.maximum(length, 1e-12)).reshape(points.shape)
+        return np.asarray((out / np.maximum(length, 1e-12)).reshape(points.shape))
 
 
 def _frames(values: ArrayLike, name: str, shape: tuple[int, ...]) -> Floats:
     array = np.asarray(values, dtype=np.float32)
     if array.shape != shape:
-        raise UserError(f"Expected {name} of shape {shape}, got {array.shape}.", "Give one per frame.")
+        raise UserError(
+            f"Expected {name} of shape {shape}, got {array.shape}.", "Give one per frame."
+        )
     return array
 
 
@@ -301,7 +307,7 @@ def rotation_matrix(axis_angle: ArrayLike) -> Floats:
     safe = np.where(near, 1.0, angle)
     first = np.where(near, 1.0, np.sin(safe) / safe)
     second = np.where(near, 0.5, (1 - np.cos(safe)) / safe**2)
-    return (np.eye(3) + first * cross + second * cross @ cross).astype(np.float32)
+    return np.asarray(np.eye(3) + first * cross + second * cross @ cross, dtype=np.float32)
 
 
 def gaze_rotation(gaze: ArrayLike) -> Floats:

@@ -10,6 +10,7 @@ the part's core meets the ICT surface, and follows that triangle in every shape.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -81,7 +82,9 @@ def _sheet(rows: int, columns: int, closed: bool = False) -> Ints:
     for r in range(rows - 1):
         for c in range(columns if closed else columns - 1):
             n = (c + 1) % columns
-            quads.append((r * columns + c, r * columns + n, (r + 1) * columns + n, (r + 1) * columns + c))
+            quads.append(
+                (r * columns + c, r * columns + n, (r + 1) * columns + n, (r + 1) * columns + c)
+            )
     return np.array(quads)
 
 
@@ -158,7 +161,9 @@ def build_teeth(ict: Ict) -> list[Piece]:
             (np.repeat(start[None], len(way), 0), way), quads, (grid[:, :2] + 1) / 2,
         )  # fmt: skip
         hit = piece.place(ict.neutral) - start
-        piece.offset = [0.0, BITE["upper" if upper else "lower"], 0.0] - hit * np.maximum(0, 1 - far / np.linalg.norm(hit, axis=1))[:, None]
+        piece.offset = [0.0, BITE["upper" if upper else "lower"], 0.0] - hit * np.maximum(
+            0, 1 - far / np.linalg.norm(hit, axis=1)
+        )[:, None]
         pieces.append(piece)
     return pieces
 
@@ -221,7 +226,7 @@ def build_tongue(ict: Ict, around: int = 14) -> Piece:
         way.append(side * np.cos(tilt) + np.array([0, 0, 1.0]) * np.sin(tilt))
     made = Template(0, 0)
     rings = [[made.vertex((r, k)) for k in range(around)] for r in range(len(core))]
-    for low, high in zip(rings, rings[1:], strict=False):
+    for low, high in pairwise(rings):
         for k in range(around):
             n = (k + 1) % around
             made.quads.append((low[k], low[n], high[n], high[k]))
@@ -260,10 +265,9 @@ def eyeball(segments: int = 20) -> tuple[Floats, Ints, Floats]:
     rows = [(np.array([[0.0, 0.0, 1.0]]), np.array([[0.5, 0.5]]))]
     for polar in EYE_POLAR:
         flat = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-        rows.append(
-            (np.concatenate([flat * np.sin(polar), np.full((segments, 1), np.cos(polar))], axis=1),
-             0.5 + 0.5 * flat * polar / np.pi)  # fmt: skip
-        )
+        depth = np.full((segments, 1), np.cos(polar))
+        ring = np.concatenate([flat * np.sin(polar), depth], axis=1)
+        rows.append((ring, 0.5 + 0.5 * flat * polar / np.pi))
     rows.append((np.array([[0.0, 0.0, -1.0]]), np.array([[1.0, 0.5]])))
     points = np.concatenate([r[0] for r in rows])
     quads = _sheet(len(EYE_POLAR), segments, closed=True)[:, ::-1] + 1

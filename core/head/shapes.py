@@ -70,8 +70,14 @@ def sides(skin: Skin, name: str, ring: int) -> tuple[Ints, Ints]:
 
 
 def meet(
-    skin: Skin, name: str, at: int, pull: dict[int, float], points: Floats, share: float,
-    only_crossed: bool = False, keep: float = 0.0,
+    skin: Skin,
+    name: str,
+    at: int,
+    pull: dict[int, float],
+    points: Floats,
+    share: float,
+    only_crossed: bool = False,
+    keep: float = 0.0,
 ) -> Floats:
     """Offsets (V, 3) that bring the lower and the upper side of a loop together.
 
@@ -103,7 +109,7 @@ def clear_sphere(points: Floats, centre: Floats, radius: Floats) -> Floats:
     """Offsets that push points (P, 3) out of a sphere to at least ``radius`` (P,)."""
     way = points - centre
     length = np.linalg.norm(way, axis=1)
-    return way / length[:, None] * np.maximum(radius - length, 0)[:, None]
+    return np.asarray(way / length[:, None] * np.maximum(radius - length, 0)[:, None])
 
 
 LIP_SHAPES = tuple(n for n in ARKIT_NAMES if n.startswith(("mouth", "cheek", "nose", "jaw")))

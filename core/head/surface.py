@@ -23,6 +23,8 @@ from scipy.spatial import cKDTree
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+FLIP = np.array([-1.0, 1.0, 1.0])
+"""Factors that mirror left and right."""
 SKIN_END = 14062
 """ICT vertices below this: face, head, neck, mouth socket, eye sockets."""
 MOUTH_SOCKET = (11248, 13294)
@@ -65,22 +67,21 @@ def load_ict(folder: Path, identities: int = 20) -> Ict:
         names = [str(n) for n in data["expression_names"]]
         raw = data["expressions"].astype(np.float64) * 0.01
         ident = data["identities"][:identities].astype(np.float64) * 0.01
-    flip = np.array([-1.0, 1.0, 1.0])
-    mirror = _mirror_map(neutral, faces, flip)
-    mean = (neutral + neutral[mirror] * flip) / 2
+    mirror = _mirror_map(neutral, faces)
+    mean = (neutral + neutral[mirror] * FLIP) / 2
     index = {n: i for i, n in enumerate(names)}
     expressions = {
-        n: (raw[i] + raw[index[_other_side(n)]][mirror] * flip) / 2 for n, i in index.items()
+        n: (raw[i] + raw[index[_other_side(n)]][mirror] * FLIP) / 2 for n, i in index.items()
     }
     return Ict(mean, faces, expressions, ident, mirror)
 
 
-def _mirror_map(points: Floats, faces: Ints, flip: Floats) -> Ints:
+def _mirror_map(points: Floats, faces: Ints) -> Ints:
     """(N,) pair every vertex with its mirror image.
 
     By place in space; for the skin by place in the chart, where the lips do not touch.
     """
-    mirror = cKDTree(points).query(points * flip)[1]
+    mirror = cKDTree(points).query(points * FLIP)[1]
     flat = embed(points, faces[faces.max(axis=1) < SKIN_END])[0]
     mirror[:SKIN_END] = cKDTree(flat).query(flat * [-1.0, 1.0])[1]
     return np.asarray(mirror, dtype=np.int64)
@@ -96,10 +97,8 @@ def edges_of(faces: Ints) -> Ints:
     """Directed edges (E, 2) of quads and triangles (-1 in the last column)."""
     last = np.where(faces[:, 3] < 0, faces[:, 0], faces[:, 3])
     quad = faces[:, 3] >= 0
-    return np.concatenate(
-        [faces[:, :2], faces[:, 1:3], np.stack([faces[:, 2], last], 1),
-         np.stack([faces[quad, 3], faces[quad, 0]], 1)]  # fmt: skip
-    )
+    third, fourth = np.stack([faces[:, 2], last], 1), faces[quad][:, [3, 0]]
+    return np.concatenate([faces[:, :2], faces[:, 1:3], third, fourth])
 
 
 def boundary_loop(faces: Ints) -> Ints:
@@ -115,9 +114,7 @@ def boundary_loop(faces: Ints) -> Ints:
     return np.array(loop)
 
 
-def solve_fixed(
-    weights: csr_matrix, fixed: Ints, values: Floats
-) -> Floats:
+def solve_fixed(weights: csr_matrix, fixed: Ints, values: Floats) -> Floats:
     """Place every vertex at the weighted mean of its neighbours, with ``fixed`` ones given."""
     count = weights.shape[0]
     laplace = (diags(np.asarray(weights.sum(1)).ravel()) - weights).tocsr()
@@ -173,13 +170,11 @@ class Chart:
     def _triangle_neighbours(self) -> Ints:
         """(T, 3): the triangle across the edge opposite to each corner, -1 at the rim."""
         tri = self.triangles
-        owner = {}
+        owner: dict[tuple[int, int], int] = {}
         for t, (a, b, c) in enumerate(tri):
             owner[(b, c)] = owner[(c, a)] = owner[(a, b)] = t
-        return np.array(
-            [[owner.get((c, b), -1), owner.get((a, c), -1), owner.get((b, a), -1)]
-             for a, b, c in tri]  # fmt: skip
-        )
+        edges = [((c, b), (a, c), (b, a)) for a, b, c in tri]
+        return np.array([[owner.get(edge, -1) for edge in corner] for corner in edges])
 
     def locate(self, where: Floats) -> tuple[Ints, Floats]:
         """Triangle (P,) and barycentric weights (P, 3) of chart points (P, 2), by walking."""

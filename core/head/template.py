@@ -107,17 +107,17 @@ def build_template(half: int, rows: int, sockets: dict[str, Socket], crown: int)
 
     """
     made = Template(half, rows)
-    cut = {
-        (i, j)
-        for s in sockets.values()
-        for i in range(*s.columns)
-        for j in range(*s.rows)
-    }
+    cut = {(i, j) for s in sockets.values() for i in range(*s.columns) for j in range(*s.rows)}
     for j in range(rows - 1):
         for i in range(-half, half):
             if (i, j) not in cut:
                 made.quads.append(
-                    (made.grid(i, j), made.grid(i + 1, j), made.grid(i + 1, j + 1), made.grid(i, j + 1))
+                    (
+                        made.grid(i, j),
+                        made.grid(i + 1, j),
+                        made.grid(i + 1, j + 1),
+                        made.grid(i, j + 1),
+                    )
                 )
     for name, socket in sockets.items():
         for ring in range(socket.rings):

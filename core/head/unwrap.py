@@ -54,7 +54,7 @@ def unwrap(skin: Skin, space: Floats, rounds: int = 60) -> tuple[Floats, Ints]:
         wide = np.linalg.norm(uv[pair[:, 0]] - uv[pair[:, 1]], axis=1) + 1e-4
         # Short in the chart against space: loosen the edge, so that it grows. Bounded, to stay even.
         stretch = np.clip(long / wide / np.median(long / wide), 0.05, 20.0)
-        weight = weight * (stretch ** -0.4)
+        weight = weight * (stretch**-0.4)
         weight = np.clip(weight / np.median(weight), 0.02, 50.0)
     return uv[: count + len(twin)], faces
 

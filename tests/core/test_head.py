@@ -163,7 +163,10 @@ def test_lips_touch_at_rest_and_when_closed_over_an_open_jaw(head: HeadModel) ->
 
 @pytest.mark.parametrize("side", ["Left", "Right"])
 def test_lids_close(head: HeadModel, side: str) -> None:
-    high, low = head.landmark(f"lid_upper_{side.lower()}"), head.landmark(f"lid_lower_{side.lower()}")
+    high, low = (
+        head.landmark(f"lid_upper_{side.lower()}"),
+        head.landmark(f"lid_lower_{side.lower()}"),
+    )
     assert head.vertices[high, 1] - head.vertices[low, 1] > 0.006
     shut = pose(head, **{f"eyeBlink{side}": 1})
     assert np.linalg.norm(shut[high] - shut[low]) < 5e-4
@@ -228,7 +231,10 @@ def test_weights_of_the_neck_and_the_brows(head: HeadModel) -> None:
 
 def test_proportions(head: HeadModel) -> None:
     assert 0.055 < head.eye_center[0, 0] - head.eye_center[1, 0] < 0.07
-    width = head.vertices[head.landmark("eye_outer_left")] - head.vertices[head.landmark("eye_outer_right")]
+    width = (
+        head.vertices[head.landmark("eye_outer_left")]
+        - head.vertices[head.landmark("eye_outer_right")]
+    )
     assert 0.07 < width[0] < 0.11
     assert head.jaw_hinge[0, 0] > 0 > head.jaw_hinge[1, 0]
 
@@ -259,7 +265,9 @@ def test_eyeballs_turn_rigidly(head: HeadModel) -> None:
         yaw, pitch = gaze[0, side]
         want = [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)]
         np.testing.assert_allclose(off[front] / head.eye_radius, want, atol=1e-4)
-    others = ~np.isin(np.arange(len(points)), np.concatenate([head.part("eye_left"), head.part("eye_right")]))
+    others = ~np.isin(
+        np.arange(len(points)), np.concatenate([head.part("eye_left"), head.part("eye_right")])
+    )
     np.testing.assert_allclose(points[others], head.vertices[others], atol=1e-7)
 
 
