@@ -57,6 +57,7 @@ def load_clips(cache: Path) -> list[Clip]:
 def train(
     clips: list[Clip], lips: LipMap, config: ExpressionConfig, *, steps: int, seed: int,
     size: int = 24, rate: float = 2e-3, seconds: float = _WINDOW_SECONDS, augment: bool = True,
+    start: ExpressionModel | None = None,
     progress: Callable[[int, dict[str, float]], None] | None = None,
 ) -> ExpressionModel:  # fmt: skip
     """Train on clips and return the model with averaged weights.
@@ -71,12 +72,16 @@ def train(
         rate: highest learning rate
         seconds: length of a window
         augment: change the voices
+        start: go on from this model, of the same config
         progress: told the step and the terms of the loss
 
     """
     torch.manual_seed(seed)
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     network = ExpressionNetwork(config)
+    if start is not None:
+        network.load_state_dict(start.network.state_dict())
+    network.train()
     loss = ExpressionLoss(lips, config.lip_width)
     windows = Windows(clips, lips, seconds, augment)
     parameters = [*network.parameters(), *loss.parameters()]
@@ -140,6 +145,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=None, help="folder for prepared data")
     parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--start", type=Path, default=None, help="checkpoint to go on from")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all")
     args = parser.parse_args(argv)
     cache = args.cache or default_cache()
@@ -155,8 +162,10 @@ def main(argv: list[str] | None = None) -> int:
         fit_teacher.main(["--cache", str(cache)])
     prepare(args.data, cache, seed=0)
     clips = load_clips(cache)
-    model = train([c for c in clips if not is_test(c)], LipMap.from_head(), ExpressionConfig(),
-                  steps=args.steps, seed=args.seed, progress=_report(args.steps))  # fmt: skip
+    start = ExpressionModel.load(args.start) if args.start else None
+    model = train([c for c in clips if not is_test(c)], LipMap.from_head(),
+                  start.config if start else ExpressionConfig(), steps=args.steps, seed=args.seed,
+                  rate=args.rate, start=start, progress=_report(args.steps))  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
     save_checkpoint(args.out / "expression.safetensors", model.network.state_dict(), model.config,
                     steps=args.steps, seed=args.seed)  # fmt: skip

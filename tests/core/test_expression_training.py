@@ -67,6 +67,14 @@ def test_same_seed_same_weights():
         assert torch.equal(x, y)
 
 
+def test_training_goes_on_from_a_model(trained):
+    first = []
+    training.train([talking(i) for i in range(4)], LipMap.from_head(), TINY, steps=3, seed=5, size=4,
+                   rate=1e-4, seconds=1.2, start=trained[0],
+                   progress=lambda _step, terms: first.append(terms["total"]))  # fmt: skip
+    assert first[0] < 0.7 * trained[1][0]["total"]
+
+
 def test_the_split_is_written_by_speaker(tmp_path):
     clips = [talking(0), talking(1)]
     clips[1] = Clip(**{**clips[1].__dict__, "speaker": training.TEST_SPEAKERS[0]})
