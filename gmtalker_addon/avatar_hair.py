@@ -13,7 +13,7 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
-from .head_masks import HeadData, landmark, masks, smooth
+from .head_masks import HeadData, brow_offset, brow_width, landmark, masks, smooth
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -134,7 +134,10 @@ def _bob_path(root: Array, centre: Array, hull: _Hull, layer: Array, rng: np.ran
     outward = _unit(end * (1.0, 0.0, 1.0))[:, None]
     bend = 0.007 * np.sin(np.pi * s) - (0.018 + 0.008 * layer[:, None, None]) * s**3
     drop = np.stack([np.zeros(count), tip - end[:, 1], np.zeros(count)], 1)[:, None]
-    return np.concatenate([over, end[:, None] + drop * s + outward * bend], 1)
+    path = np.concatenate([over, end[:, None] + drop * s + outward * bend], 1)
+    for _ in range(4):
+        path[:, 1:-1] = (path[:, :-2] + 2 * path[:, 1:-1] + path[:, 2:]) / 4
+    return path
 
 
 def _waves(root: Array, lock: Ints, length: int, rng: np.random.Generator) -> Array:
@@ -151,9 +154,13 @@ def brows(data: HeadData, count: int, seed: int) -> tuple[Ints, Array]:
     """Brow hairs: root triangle corners (N, 3), strands (N, 5, 3)."""
     rng = np.random.default_rng(seed)
     points, tris = data["vertices"].astype(np.float64), triangles(data, "skin")
-    density = np.clip(data["brow_mask"].astype(np.float64), 0, 1) ** 1.5
-    chosen, bary = _scatter(points, tris, density, count, rng)
-    corners = points[tris[chosen]]
+    near = (np.abs(brow_offset(data, points)) < 0.02) & (brow_width(data, points) > -1)
+    front = near & (points[:, 2] > data["eye_center"][:, 2].mean() - 0.02)
+    chosen, bary = _scatter(points, tris, front + 0.0, 14 * count, rng)
+    place = (points[tris[chosen]] * bary[:, :, None]).sum(1)
+    inside = np.abs(brow_offset(data, place)) < brow_width(data, place)
+    chosen, bary = chosen[inside][:count], bary[inside][:count]
+    corners, count = points[tris[chosen]], int(min(count, inside.sum()))
     root = (corners * bary[:, :, None]).sum(1)
     normal = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
     inner = landmark(data, "brow_inner_left")
@@ -164,9 +171,9 @@ def brows(data: HeadData, count: int, seed: int) -> tuple[Ints, Array]:
     way = _unit(way - normal * (way * normal).sum(1, keepdims=True))
     length = rng.uniform(0.0045, 0.0075, (count, 1, 1)) * (1 - 0.3 * along[:, None, None])
     s = np.linspace(0, 1, 5)[None, :, None]
-    rise = normal[:, None] * (0.0003 + 0.0012 * np.sin(s * 2.2) * length / 0.007 * 0.7)
+    rise = normal[:, None] * (0.0009 + 0.0012 * np.sin(s * 2.2) * length / 0.007 * 0.7)
     droop = np.array((0.0, -0.0012, 0.0)) * s**2 * along[:, None, None]
-    return tris[chosen], root[:, None] + way[:, None] * length * s + rise - normal[:, None] * 0.0004 + droop
+    return tris[chosen], root[:, None] + way[:, None] * length * s + rise + droop
 
 
 def lashes(data: HeadData, count: int, seed: int) -> tuple[Ints, Array]:
@@ -180,7 +187,7 @@ def lashes(data: HeadData, count: int, seed: int) -> tuple[Ints, Array]:
     for side, centre in zip(("left", "right"), data["eye_center"].astype(np.float64)):
         inner, outer = landmark(data, f"eye_inner_{side}"), landmark(data, f"eye_outer_{side}")
         for upper in (True, False):
-            for t in np.linspace(0.10, 0.985, count if upper else count // 2):
+            for t in np.linspace(0.10, 0.985, count if upper else count // 3):
                 at = inner + (outer - inner) * (t + rng.normal(scale=0.008))
                 edge = _lid_edge(tree, eyeballs[side], at, upper)
                 if edge is None:
@@ -211,7 +218,7 @@ def _lid_edge(skin: BVHTree, eyeball: BVHTree, at: Array, upper: bool) -> tuple[
 
 
 def _lash(root: Array, centre: Array, t: float, upper: bool, side: float, rng: np.random.Generator) -> Array:
-    length = (0.0066 + 0.0034 * t) if upper else 0.0042
+    length = (0.0066 + 0.0034 * t) if upper else 0.0026
     length *= rng.uniform(0.75, 1.1)
     fan = side * (t - 0.42) * 1.1 + rng.normal(scale=0.10)
     out = _unit(np.array([fan, 0.10 if upper else -0.35, 1.0]))
@@ -237,27 +244,50 @@ def tubes(strands: Array, radius: float, sides: int = 3) -> tuple[Array, list[li
     return strands[:, :, None] + ring * taper, quads
 
 
-def carried(data: HeadData, corners: Ints, points: Array) -> NDArray[np.float32]:
-    """Shape offsets (52, N, ..., 3) of points (N, ..., 3) that stand on triangles `corners` (N, 3).
+def carried(
+    data: HeadData, corners: Ints, bary: Array, points: Array, pivots: Array | None = None
+) -> NDArray[np.float32]:
+    """Shape offsets (52, N, ..., 3) of hairs (N, ..., 3) rooted in triangles of the skin.
 
-    A point keeps its place in the frame of its triangle: it moves and turns with the skin.
+    A hair moves with its root. With `pivots` (N, 3) it also turns about them, as its root does: a
+    lid slides over the eyeball, and its lashes turn about the middle of the eye.
+
+    Args:
+        data: the head.
+        corners: (N, 3) vertices of the root's triangle.
+        bary: (N, 3) weights of the root in it.
+        points: hairs at rest.
+        pivots: what they turn about.
+
     """
     rest = data["vertices"].astype(np.float64)
+    root = (rest[corners] * bary[..., None]).sum(1)
     flat = points.reshape(len(points), -1, 3)
-    frame, origin = _frames(rest[corners])
-    local = np.einsum("nij,npj->npi", frame, flat - origin[:, None])
     out = []
     for delta in data["shape_deltas"].astype(np.float64):
-        turned, moved = _frames((rest + delta)[corners])
-        out.append(np.einsum("nij,npi->npj", turned, local) + moved[:, None] - flat)
+        moved = root + (delta[corners] * bary[..., None]).sum(1)
+        away = flat - root[:, None]
+        if pivots is not None:
+            away = np.einsum("nij,npj->npi", _turn(root - pivots, moved - pivots), away)
+        out.append(moved[:, None] + away - flat)
     return np.asarray(out, np.float32).reshape(-1, *points.shape)
 
 
-def _frames(corners: Array) -> tuple[Array, Array]:
-    """Rows of (N, 3, 3) are the axes of triangles (N, 3, 3); their middles (N, 3)."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    normal = _unit(np.cross(b - a, c - a))
-    first = _unit((b - a) + (b - c))
-    second = np.cross(normal, first)
-    return np.stack([first, second, normal], 1), corners.mean(1)
+def _turn(a: Array, b: Array) -> Array:
+    """(N, 3, 3) smallest rotations that bring directions a (N, 3) to b (N, 3)."""
+    a, b = _unit(a), _unit(b)
+    axis, cosine = np.cross(a, b), (a * b).sum(1)[:, None, None]
+    x, y, z = axis.T
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)
 
+
+def weights_in(points: Array, corners: Array) -> Array:
+    """(N, 3) barycentric weights of points (N, 3) in triangles (N, 3, 3)."""
+    e1, e2, d = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], points - corners[:, 0]
+    a, b, c = (e1 * e1).sum(1), (e1 * e2).sum(1), (e2 * e2).sum(1)
+    p, q = (d * e1).sum(1), (d * e2).sum(1)
+    det = a * c - b * b
+    v, w = (c * p - b * q) / det, (a * q - b * p) / det
+    return np.stack([1 - v - w, v, w], 1)

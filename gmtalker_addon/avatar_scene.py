@@ -44,13 +44,14 @@ from .materials import Look, cloth_material, hair_material
 
 log = logging.getLogger(__name__)
 
-IDENTITY = (0.0,) * 20
-LOOK = Look(freckles=0.45, painted_brows=0.35, shadowed_scalp=0.9, subsurface=0.2)
-CAMERA = {"fov_y": 19.5, "position": (0.0, 0.032, 1.05)}
+IDENTITY = (1.2, 0.2, -0.8, -0.5, -0.9, 0.3, -0.4, 0.5, 0.4, -0.5, 0.3, -0.3)
+LOOK = Look(freckles=0.6, painted_brows=0.45, shadowed_scalp=0.9, subsurface=0.06,
+            pores=False)  # fmt: skip
+CAMERA = {"fov_y": 15.4, "position": (0.0, 0.051, 1.05)}
 CREDITS = "Head shape derived from ICT-FaceKit (MIT, USC Institute for Creative Technologies)."
 
 
-def build_avatar(context: bpy.types.Context, data: HeadData, strands: int = 14000) -> bpy.types.Object:
+def build_avatar(context: bpy.types.Context, data: HeadData, strands: int = 10000) -> bpy.types.Object:
     """Fill the scene with the character, light and camera; returns the armature.
 
     Args:
@@ -62,15 +63,73 @@ def build_avatar(context: bpy.types.Context, data: HeadData, strands: int = 1400
     rig = create_head(context, "ada", data=_without(data, "lash"), look=LOOK)
     rig.hide_render = rig.hide_viewport = False
     _add_bob(context, rig, data, strands)
-    for name, (corners, points), radius in (
-        ("brows", hair.brows(data, 900, 3), 0.00011),
-        ("lashes", hair.lashes(data, 90, 4), 0.00011),
-    ):
-        _add_bound(context, rig, data, name, corners, points, radius)
+    _add_bound(context, rig, data, "brows", *hair.brows(data, 600, 3), radius=0.00011)
+    _add_bound(context, rig, data, "lashes", *hair.lashes(data, 60, 4), radius=0.00016)
     _add_collar(context, data)
     _light(context)
     _camera(context)
     return rig
+
+
+def character_head(head: Path = BUILT_IN) -> HeadData:
+    """Her head: the built-in one with her identity, her front teeth side by side without gaps."""
+    data = load_head(head, IDENTITY)
+    vertices = data["vertices"].astype(np.float64)
+    faces = data["faces"].astype(np.int64)
+    for part in ("teeth_upper", "teeth_lower"):
+        number = [str(n) for n in data["part_names"]].index(part)
+        for tooth in _pieces(faces[data["vertex_part"][faces[:, 0]] == number]):
+            middle = vertices[tooth].mean(0)
+            # Along the arch of the teeth, whose middle lies some 6 cm before the jaw's hinge.
+            along = np.array([middle[2] - float(data["jaw_hinge"][:, 2].mean()) - 0.055, 0.0, -middle[0]])
+            along /= np.linalg.norm(along)
+            aside = (vertices[tooth] - middle) @ along
+            vertices[tooth] += 0.16 * aside[:, None] * along
+    return _fit_eyes(data | {"vertices": vertices.astype(np.float32)})
+
+
+def _fit_eyes(data: HeadData, scale: float = 0.93) -> HeadData:
+    """Eyeballs that her lids clear: an identity moves the lids, but not how they close.
+
+    The balls shrink a little; then the lids' way is bent outwards, so that closed lids lie 1 mm
+    over the ball and half closed ones, which cut the corner of their arc, still 0.3 mm.
+    """
+    vertices = data["vertices"].astype(np.float64)
+    deltas = data["shape_deltas"].astype(np.float64)
+    parts, shapes = [str(n) for n in data["part_names"]], [str(n) for n in data["shape_names"]]
+    radius = float(data["eye_radius"]) * scale
+    lids = np.isin(data["vertex_part"], [k for k, n in enumerate(parts) if n in ("skin", "lash")])
+    for centre, side in zip(data["eye_center"].astype(np.float64), ("Left", "Right")):
+        ball = data["vertex_part"] == parts.index(f"eye_{side.lower()}")
+        vertices[ball] = centre + scale * (vertices[ball] - centre)
+        away = vertices - centre
+        near = lids & (np.linalg.norm(away, axis=1) < radius + 0.012) & (away[:, 2] > 0)
+        for shape in (f"eyeBlink{side}", f"eyeLookDown{side}"):
+            delta = deltas[shapes.index(shape)]
+            near_moving = near & (np.linalg.norm(delta, axis=1) > 0.0002)
+            start, way = away[near_moving], delta[near_moving]
+            closed, half = start + way, start + way / 2
+            lack = np.maximum(radius + 0.0010 - np.linalg.norm(closed, axis=1),
+                              2 * (radius + 0.0003 - np.linalg.norm(half, axis=1)))  # fmt: skip
+            outward = closed / np.linalg.norm(closed, axis=1, keepdims=True)
+            delta[near_moving] += np.maximum(0.0, lack)[:, None] * outward
+    return data | {"vertices": vertices.astype(np.float32), "eye_radius": np.float32(radius),
+                   "shape_deltas": deltas.astype(np.float16)}  # fmt: skip
+
+
+def _pieces(faces: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Vertices of each connected piece."""
+    label = np.arange(faces.max() + 1)
+    filled = np.where(faces < 0, faces[:, :1], faces)
+    while True:
+        low = label[filled].min(1)
+        new = label.copy()
+        np.minimum.at(new, filled.ravel(), np.repeat(low, filled.shape[1]))
+        if (new == label).all():
+            break
+        label = new
+    used = np.unique(filled)
+    return [used[label[used] == k] for k in np.unique(label[used])]
 
 
 def _without(data: HeadData, part: str) -> HeadData:
@@ -93,7 +152,7 @@ def _add_bob(context: bpy.types.Context, rig: bpy.types.Object, data: HeadData, 
     curves = bpy.data.hair_curves.new("ada hair")
     curves.add_curves([paths.shape[1]] * len(paths))
     curves.position_data.foreach_set("vector", to_blender(paths).ravel())
-    taper = 0.00015 * (1.0 - 0.7 * np.linspace(0, 1, paths.shape[1]) ** 3)
+    taper = 0.00019 * (1.0 - 0.7 * np.linspace(0, 1, paths.shape[1]) ** 3)
     radius = curves.attributes.get("radius") or curves.attributes.new("radius", "FLOAT", "POINT")
     radius.data.foreach_set("value", np.tile(taper, len(paths)).astype(np.float32))
     curves.materials.append(hair_material("ada hair", LOOK.hair, tuple(c * 2.2 for c in LOOK.hair)))
@@ -125,7 +184,11 @@ def _add_bound(
     mesh.materials.append(_plain(f"ada {name}", LOOK.brows if name == "brows" else (0.012, 0.008, 0.006)))
     made = _link(context, f"ada {name}", mesh)
     made.parent = rig
-    offsets = hair.carried(data, corners, rings).reshape(52, -1, 3)
+    root = points[:, 0]
+    bary = hair.weights_in(root, data["vertices"][corners].astype(np.float64))
+    eyes = data["eye_center"].astype(np.float64)
+    pivots = np.where(root[:, :1] > 0, eyes[0], eyes[1]) if name == "lashes" else None
+    offsets = hair.carried(data, corners, bary, rings, pivots).reshape(52, -1, 3)
     add_shape_keys(made, rest, to_blender(offsets))
     weight = data["head_weight"][corners].mean(1)
     bind_head(made, rig, np.repeat(weight, rings.shape[1] * rings.shape[2]))
@@ -150,8 +213,8 @@ def _add_collar(context: bpy.types.Context, data: HeadData) -> None:
     rows, columns = 26, 120
     points = np.zeros((columns, rows, 3))
     for k, angle in enumerate(np.arange(columns) / columns * 2 * np.pi):
-        points[k] = _collar_ray(tree, angle, rows)
-    for _ in range(4):
+        points[k] = _collar_ray(tree, float(data["vertices"][:, 1].min()), angle, rows)
+    for _ in range(40):
         points = (np.roll(points, 1, 0) + 2 * points + np.roll(points, -1, 0)) / 4
     mesh = bpy.data.meshes.new("ada collar")
     quads = [
@@ -165,20 +228,22 @@ def _add_collar(context: bpy.types.Context, data: HeadData) -> None:
     made.modifiers.new("Subdivision", "SUBSURF").render_levels = 1
 
 
-def _collar_ray(tree: BVHTree, angle: float, rows: int) -> NDArray[np.float64]:
+def _collar_ray(tree: BVHTree, bottom: float, angle: float, rows: int) -> NDArray[np.float64]:
     """One line of the collar (rows, 3), from the neck outwards over the shoulder."""
     way = np.array([math.sin(angle), 0.0, math.cos(angle)])
     middle = np.array([0.0, 0.0, -0.015])
     front = max(0.0, math.cos(angle))
-    line = -0.100 - 0.018 * front**2
+    line = bottom + 0.069 - 0.018 * front**2
     radii = np.arange(0.03, 0.30, 0.002)
-    heights = np.full(len(radii), np.nan)
+    heights = np.full(len(radii), np.inf)
     for i, radius in enumerate(radii):
         x, _, z = middle + way * radius
         hit = tree.ray_cast((float(x), -0.5, float(z)), (0.0, 1.0, 0.0))
-        if hit[0] is not None and hit[0][1] < line:
+        if hit[0] is not None:
             heights[i] = hit[0][1]
-    known = np.nonzero(np.isfinite(heights))[0]
+    while (heights < line).sum() < 5:
+        line += 0.004
+    known = np.nonzero(heights < line)[0]
     first, last = known[0], known[-1] - 2
     r0 = radii[first]
     # Past the edge of the bust the shoulder goes on, ever steeper.
@@ -197,10 +262,10 @@ def _light(context: bpy.types.Context) -> None:
     """A soft key from the upper left of the picture, a weak fill, two rims, a graded backdrop."""
     target = Vector((0.0, -0.06, 0.04))
     for name, place, size, power, colour in (
-        ("key", (-0.75, -1.0, 0.75), 0.7, 15.0, (1.0, 0.94, 0.87)),
-        ("fill", (1.0, -1.0, 0.05), 1.0, 5.5, (0.86, 0.93, 1.0)),
-        ("rim left", (0.75, 0.75, 0.6), 0.4, 14.0, (0.9, 0.95, 1.0)),
-        ("rim right", (-0.8, 0.7, 0.5), 0.4, 9.0, (1.0, 0.95, 0.9)),
+        ("key", (-0.75, -1.0, 0.75), 0.8, 21.0, (1.0, 0.94, 0.87)),
+        ("fill", (1.0, -1.0, 0.05), 1.0, 7.0, (0.86, 0.93, 1.0)),
+        ("rim left", (0.75, 0.75, 0.6), 0.5, 4.5, (0.9, 0.95, 1.0)),
+        ("rim right", (-0.8, 0.7, 0.5), 0.5, 3.5, (1.0, 0.95, 0.9)),
     ):
         light = bpy.data.lights.new(f"ada {name}", "AREA")
         light.energy, light.size, light.color = power, size, colour
@@ -243,11 +308,13 @@ def set_up_render(scene: bpy.types.Scene, size: int, samples: int, threads: int 
     scene.render.engine = "CYCLES"
     cycles = scene.cycles
     cycles.device, cycles.samples, cycles.seed = "CPU", samples, 0
-    cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.03
-    cycles.adaptive_min_samples = min(8, samples)
+    cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.05
+    cycles.adaptive_min_samples = min(3, samples)
+    cycles.use_light_tree = False
+    cycles.denoising_prefilter = "FAST"
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 5, 2, 2
-    cycles.transmission_bounces, cycles.transparent_max_bounces = 3, 4
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 2, 1, 1
+    cycles.transmission_bounces, cycles.transparent_max_bounces = 1, 2
     cycles.caustics_reflective = cycles.caustics_refractive = False
     cycles.sample_clamp_indirect = 4.0
     scene.cycles_curves.shape = "RIBBONS"
@@ -304,21 +371,27 @@ def render_set(
     except (OSError, ValueError) as error:
         raise UserError(f"'{out}' holds no plan of a render set ({error}).",
                         "Make one with 'core train head --design N --out SET'.") from error  # fmt: skip
-    data = load_head(head, IDENTITY)
+    proxy = out / "proxy.npz"
+    # A set that was begun goes on with the head that it was begun with.
+    data = load_head(proxy) if proxy.is_file() else character_head(head)
     (out / "frames").mkdir(exist_ok=True)
     info |= {"name": "ada", "size": size, "camera": CAMERA, "licence": "GPL-3.0-or-later",
              "source": "Path-traced renders of a procedural character; no real person.",
              "credits": CREDITS}  # fmt: skip
     _write(out / "set.json", (json.dumps(info, indent=1) + "\n").encode())
-    with open(out / "proxy.npz.part", "wb") as file:
-        np.savez_compressed(file, **data)
-    os.replace(out / "proxy.npz.part", out / "proxy.npz")
+    if not proxy.is_file():
+        part = out / "proxy.npz.part"
+        with open(part, "wb") as file:
+            np.savez_compressed(file, **data)
+        os.replace(part, proxy)
     scene = bpy.context.scene
     rig = build_avatar(bpy.context, data)
     set_up_render(scene, size, samples, threads)
     numbers = range(first, (last or len(params["arkit"])) + 1)
     todo = [n for n in numbers if not (out / "frames" / f"{n:06d}.png").is_file()]
     for done, number in enumerate(todo):
+        if (out / "frames" / f"{number:06d}.png").is_file():
+            continue  # Another process was faster.
         began = time.monotonic()
         show(rig, params, number - 1)
         part = out / "frames" / f".{number:06d}.part.png"

@@ -23,6 +23,28 @@ HAIRLINE_ANGLES = (0.0, 22.0, 38.0, 50.0, 60.0, 68.0, 78.0, 90.0, 102.0, 115.0, 
 HAIRLINE_HEIGHTS = (1.27, 1.22, 1.02, 0.72, 0.42, 0.10, 0.36, 0.42, 0.20, -0.45, -1.10, -1.30)
 
 
+# The middle line of a brow, in eye distances aside of the nose and over the eyes, and its half width
+# in metres. A coarse mesh cannot hold a thin mask, but it holds the distance from a line.
+BROW_ASIDE = (0.19, 0.30, 0.45, 0.60, 0.74, 0.86, 0.95)
+BROW_HEIGHT = (0.335, 0.365, 0.410, 0.440, 0.425, 0.365, 0.29)
+BROW_HALF_WIDTH = (0.0021, 0.0030, 0.0030, 0.0024, 0.0018, 0.0012, 0.0006)
+
+
+def brow_offset(data: HeadData, points: Array) -> Array:
+    """(N,) metres over the middle line of the brow, for points (N, 3)."""
+    eyes = np.asarray(data["eye_center"], np.float64)
+    unit = float(np.linalg.norm(eyes[0] - eyes[1]))
+    aside = np.abs(points[:, 0]) / unit
+    return np.asarray(points[:, 1] - eyes[:, 1].mean() - unit * np.interp(aside, BROW_ASIDE, BROW_HEIGHT))
+
+
+def brow_width(data: HeadData, points: Array) -> Array:
+    """(N,) half width of the brow there, metres; 0 beside it."""
+    unit = float(np.linalg.norm(data["eye_center"][0] - data["eye_center"][1]))
+    aside = np.abs(points[:, 0]) / unit
+    return np.asarray(np.interp(aside, BROW_ASIDE, BROW_HALF_WIDTH, left=-0.002, right=-0.002))
+
+
 def landmark(data: HeadData, name: str) -> Array:
     """(3,) place of a landmark."""
     index = list(data["landmark_names"]).index(name)
@@ -46,18 +68,36 @@ def hairline(data: HeadData, points: Array) -> Array:
 
 
 def masks(data: HeadData) -> dict[str, Array]:
-    """Point attributes (V,), 0..1: brow, lips, flush, scalp, lid, crease_brow, crease_forehead."""
+    """Point attributes (V,): `lips`, `mottle`, `flush`, `scalp`, `lid`, `crease_brow`, `crease_forehead` 0..1;
+    `brow` and `brow_width` in metres, as above.
+    """
     points = np.asarray(data["vertices"], np.float64)
     skin = data["vertex_part"] == list(data["part_names"]).index("skin")
     out = {
-        "brow": np.asarray(data["brow_mask"], np.float64),
+        "brow": brow_offset(data, points),
+        "brow_width": brow_width(data, points),
+        "mottle": _mottle(points),
         "lips": _share_of_faces(data, "lip"),
         "flush": _flush(data, points),
         "scalp": smooth(hairline(data, points), -0.004, 0.008),
         "lid": _lid(data, points),
         **_creases(data, points),
     }
-    return {name: np.where(skin, mask, 0.0) for name, mask in out.items()}
+    out = {name: np.where(skin, mask, 0.0) for name, mask in out.items()}
+    out["brow_width"][~skin] = -1.0
+    return out
+
+
+def _mottle(points: Array) -> Array:
+    """(V,) 0..1, uneven blood under the skin: waves of many directions, 5 to 25 mm long."""
+    rng = np.random.default_rng(11)
+    total = np.zeros(len(points))
+    for length in (0.025, 0.016, 0.011, 0.008, 0.0055):
+        ways = rng.normal(size=(5, 3))
+        ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+        phase = rng.uniform(0, 2 * np.pi, 5)
+        total += np.sin(points @ ways.T * (2 * np.pi / length) + phase).sum(1)
+    return np.asarray(0.5 + 0.5 * np.tanh(total / 4.0))
 
 
 def _share_of_faces(data: HeadData, word: str) -> Array:

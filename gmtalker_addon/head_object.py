@@ -167,7 +167,18 @@ def _mesh(name: str, data: HeadData) -> bpy.types.Mesh:
     mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
     add_attributes(mesh, {**masks(data), "rest": _rest(data)})
     mesh.update()
+    _crease_teeth(mesh, data)
     return mesh
+
+
+def _crease_teeth(mesh: bpy.types.Mesh, data: HeadData) -> None:
+    """Keep the edges of small hard parts where they are: subdivision would shrink them."""
+    hard = [k for k, n in enumerate(data["part_names"]) if str(n).startswith(("teeth", "lash"))]
+    ends = np.empty(2 * len(mesh.edges), np.int32)
+    mesh.edges.foreach_get("vertices", ends)
+    held = np.isin(data["vertex_part"][ends.reshape(-1, 2)], hard).all(1)
+    layer = mesh.attributes.new("crease_edge", "FLOAT", "EDGE")
+    layer.data.foreach_set("value", held.astype(np.float32))
 
 
 def _rest(data: HeadData) -> NDArray[np.float32]:

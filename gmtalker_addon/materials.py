@@ -26,16 +26,18 @@ class Look:
     skin: Colour = (0.58, 0.36, 0.26)
     flush: Colour = (0.55, 0.20, 0.15)
     lips: Colour = (0.44, 0.17, 0.145)
-    brows: Colour = (0.045, 0.026, 0.017)
-    hair: Colour = (0.035, 0.018, 0.010)
-    iris: Colour = (0.10, 0.045, 0.016)
-    iris_inner: Colour = (0.22, 0.105, 0.035)
+    brows: Colour = (0.060, 0.034, 0.021)
+    hair: Colour = (0.050, 0.024, 0.012)
+    iris: Colour = (0.055, 0.030, 0.016)
+    iris_inner: Colour = (0.12, 0.068, 0.030)
     freckles: float = 0.0
     painted_brows: float = 1.0
     """1: brows are strokes of paint; less where hair grows over them."""
     shadowed_scalp: float = 0.0
     """How far the scalp takes the hair's colour."""
     subsurface: float = 0.18
+    pores: bool = True
+    """Fine relief; too small to be seen on a face of 256 pixels, and slow."""
 
 
 def head_materials(names: Sequence[str], look: Look, prefix: str) -> list[bpy.types.Material]:
@@ -78,28 +80,38 @@ def _principled(g: Graph, colour: object, roughness: object, **more: object):
 
 def _skin(g: Graph, look: Look) -> None:
     rest = g.attribute("rest").outputs["Vector"]
-    mask = {n: g.attribute(n).outputs["Fac"] for n in ("brow", "lips", "flush", "scalp", "lid")}
+    mask = {n: g.attribute(n).outputs["Fac"] for n in ("brow", "lips", "mottle", "flush", "scalp", "lid")}
     state = {n: g.attribute(n, "OBJECT").outputs["Fac"] for n in ("flush", "pale")}
     colour = _skin_colour(g, look, rest, mask, state)
-    fine, pores = g.noise(rest, 420.0, 4.0), g.cells(rest, 900.0).outputs[0]
-    roughness = g.math("ADD", g.math("MULTIPLY", fine, 0.22), 0.36)
+    roughness, height = _relief(g, look, rest)
     roughness = g.math("SUBTRACT", roughness, g.math("MULTIPLY", mask["lips"], 0.14))
-    height = g.math("ADD", g.math("MULTIPLY", fine, 0.00022), g.math("MULTIPLY", pores, 0.00016))
-    height = g.math("ADD", height, _creases(g, rest))
     bump = g.node("ShaderNodeBump", {"Height": height, "Distance": 1.0, "Strength": 0.55})
     shader = _principled(
         g, colour, roughness,
         Subsurface_Weight=look.subsurface, Subsurface_Scale=0.004, Subsurface_Radius=(1.0, 0.36, 0.2),
-        Specular_IOR_Level=0.42, Sheen_Weight=0.06, Normal=bump.outputs[0],
+        Specular_IOR_Level=0.42, Normal=bump.outputs[0],
     )  # fmt: skip
     g.output(shader.outputs[0])
 
 
+def _relief(g: Graph, look: Look, rest):
+    """Roughness, and height in metres."""
+    creases = _creases(g, rest)
+    if not look.pores:
+        return 0.46, creases
+    fine, pores = g.noise(rest, 420.0, 4.0), g.cells(rest, 900.0).outputs[0]
+    height = g.math("ADD", g.math("MULTIPLY", fine, 0.00022), g.math("MULTIPLY", pores, 0.00016))
+    roughness = g.math("ADD", g.math("MULTIPLY", fine, 0.22), 0.36)
+    return roughness, g.math("ADD", height, creases)
+
+
 def _skin_colour(g: Graph, look: Look, rest, mask, state):
-    broad, mottle = g.noise(rest, 28.0, 2.0), g.noise(rest, 160.0, 3.0)
-    colour = g.mix(g.smooth(broad, 0.3, 0.7), tuple(c * 0.93 for c in look.skin), look.skin)
-    red = g.math("MULTIPLY", g.smooth(mottle, 0.38, 0.75), 0.22)
-    warmth = g.math("ADD", g.math("MULTIPLY", mask["flush"], 0.34), g.math("MULTIPLY", red, 0.5))
+    mottle = mask["mottle"]
+    if look.pores:
+        mottle = g.math("MULTIPLY_ADD", mottle, 0.5, g.math("MULTIPLY", g.noise(rest, 160.0, 3.0), 0.5))
+    colour = g.mix(mottle, tuple(c * 0.9 for c in look.skin), look.skin)
+    red = g.math("MULTIPLY", g.smooth(mottle, 0.9, 0.3), 0.18)
+    warmth = g.math("ADD", g.math("MULTIPLY", mask["flush"], 0.40), g.math("MULTIPLY", red, 0.9))
     excited = g.math("MULTIPLY", state["flush"], g.math("ADD", mask["flush"], 0.12))
     colour = g.mix(g.math("ADD", warmth, g.math("MULTIPLY", excited, 0.5), clamp=True), colour, look.flush)
     colour = g.mix(g.math("MULTIPLY", state["pale"], 0.3), colour, (0.62, 0.50, 0.40))
@@ -111,9 +123,13 @@ def _skin_colour(g: Graph, look: Look, rest, mask, state):
         colour = g.mix(g.math("MULTIPLY", spot, look.freckles), colour, (0.30, 0.14, 0.07))
     lip_tone = g.mix(g.smooth(mottle, 0.35, 0.7), tuple(c * 0.85 for c in look.lips), look.lips)
     colour = g.mix(mask["lips"], colour, lip_tone)
-    colour = g.mix(g.math("MULTIPLY", mask["lid"], 0.55), colour, tuple(c * 0.55 for c in look.flush))
-    strokes = g.noise(_stretched(g, rest), 330.0, 2.0)
-    brow = g.smooth(g.math("ADD", g.math("MULTIPLY", mask["brow"], 1.2), g.math("SUBTRACT", strokes, 0.72)), 0.12, 0.42)
+    colour = g.mix(g.math("MULTIPLY", mask["lid"], 0.25), colour, tuple(c * 0.55 for c in look.flush))
+    # `brow` is the height over the brow's line, `brow_width` half its thickness.
+    inside = g.math("SUBTRACT", g.attribute("brow_width").outputs["Fac"], g.math("ABSOLUTE", mask["brow"]))
+    brow = g.smooth(inside, -0.0012, 0.0014)
+    if look.painted_brows > 0.5:
+        strokes = g.noise(_stretched(g, rest), 330.0, 2.0)
+        brow = g.smooth(g.math("ADD", brow, g.math("SUBTRACT", strokes, 0.62)), 0.1, 0.5)
     colour = g.mix(g.math("MULTIPLY", brow, look.painted_brows), colour, look.brows)
     return g.mix(g.math("MULTIPLY", mask["scalp"], look.shadowed_scalp), colour, look.hair)
 
@@ -128,7 +144,7 @@ def _creases(g: Graph, rest):
     x, y, _ = g.node("ShaderNodeSeparateXYZ", {0: rest}).outputs
     aside = g.math("SUBTRACT", g.math("ABSOLUTE", x), 0.0065)
     furrow = g.smooth(g.math("ABSOLUTE", aside), 0.0028, 0.0)
-    wavy = g.math("ADD", g.math("MULTIPLY", y, 620.0), g.math("MULTIPLY", g.noise(rest, 40.0, 1.0), 5.0))
+    wavy = g.math("ADD", g.math("MULTIPLY", y, 620.0), g.math("MULTIPLY", g.math("SINE", g.math("MULTIPLY", x, 90.0)), 0.7))
     across = g.smooth(g.math("SINE", wavy), 0.45, 1.0)
     total: object = 0.0
     for name, line, depth in (("crease_brow", furrow, -0.0013), ("crease_forehead", across, -0.0009)):
@@ -147,7 +163,7 @@ def _eye(g: Graph, look: Look) -> None:
     veins = g.smooth(g.noise(direction.outputs[0], 9.0, 5.0), 0.50, 0.56)
     veins = g.math("MULTIPLY", g.math("MULTIPLY", veins, g.smooth(angle, 0.55, 1.1)), 0.25)
     red = g.math("ADD", veins, g.math("MULTIPLY", g.attribute("wet_eyes", "OBJECT").outputs["Fac"], 0.25), clamp=True)
-    white = g.mix(red, (0.66, 0.62, 0.58), (0.55, 0.26, 0.22))
+    white = g.mix(red, (0.56, 0.525, 0.49), (0.50, 0.25, 0.21))
     iris = g.mix(g.smooth(rays, 0.35, 0.7), look.iris, look.iris_inner)
     iris = g.mix(g.smooth(angle, 0.21, 0.31), tuple(min(1.0, c * 1.5) for c in look.iris_inner), iris)
     iris = g.mix(g.smooth(angle, 0.36, 0.45), iris, tuple(c * 0.22 for c in look.iris))
@@ -205,11 +221,14 @@ def hair_material(name: str, colour: Colour, tip: Colour) -> bpy.types.Material:
     along, chance = info.outputs["Intercept"], info.outputs["Random"]
     shade = g.mix(chance, tuple(c * 0.6 for c in colour), tuple(c * 1.5 for c in colour))
     shade = g.mix(g.math("MULTIPLY", g.smooth(along, 0.3, 1.0), 0.6), shade, tip)
-    shader = g.node(
-        "ShaderNodeBsdfHairPrincipled",
-        {"Color": shade, "Roughness": 0.32, "Radial Roughness": 0.45, "Random Roughness": 0.2},
-        model="CHIANG", parametrization="COLOR",
+    gloss = g.node(
+        "ShaderNodeBsdfHair",
+        {"Color": tuple(min(1.0, c * 7 + 0.12) for c in colour), "Offset": -0.06,
+         "RoughnessU": 0.22, "RoughnessV": 0.6},
+        component="Reflection",
     )  # fmt: skip
+    matt = g.node("ShaderNodeBsdfDiffuse", {"Color": shade})
+    shader = g.node("ShaderNodeMixShader", {0: 0.36, 1: matt.outputs[0], 2: gloss.outputs[0]})
     g.output(shader.outputs[0])
     return material
 

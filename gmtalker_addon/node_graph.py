@@ -41,9 +41,9 @@ class Graph:
         """An attribute node: of the geometry, or a custom property of the object."""
         return self.node("ShaderNodeAttribute", attribute_name=name, attribute_type=kind)
 
-    def math(self, operation: str, a: Value, b: Value = 0.0, clamp: bool = False):
+    def math(self, operation: str, a: Value, b: Value = 0.0, c: Value = 0.0, clamp: bool = False):
         """A scalar operation."""
-        node = self.node("ShaderNodeMath", {0: a, 1: b}, operation=operation, use_clamp=clamp)
+        node = self.node("ShaderNodeMath", {0: a, 1: b, 2: c}, operation=operation, use_clamp=clamp)
         return node.outputs[0]
 
     def smooth(self, value: Value, low: float, high: float):
