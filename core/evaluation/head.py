@@ -32,6 +32,7 @@ from ..progress import silent
 from ..training.head_cache import HeadCache
 from ..training.head_data import RenderSet, load_set
 from ..training.head_loss import structure
+from .head_sheet import pose_sheet
 
 log = logging.getLogger(__name__)
 
@@ -146,9 +147,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--renders", type=Path, required=True, metavar="SET")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="truth and generated, side by side")
+    parser.add_argument("--poses", type=Path, metavar="PNG", help="what the avatar can do, on a sheet")
     parser.add_argument("--most", type=int, default=200, help="held-out frames at most (200)")
     args = parser.parse_args(argv)
-    figures, truth, made = evaluate(load(args.avatar), load_set(args.renders), args.most)
+    avatar = load(args.avatar)
+    if args.poses:
+        write_bytes(args.poses, pose_sheet(avatar))
+    figures, truth, made = evaluate(avatar, load_set(args.renders), args.most)
     if args.json:
         write_bytes(args.json, (json.dumps(asdict(figures), indent=1) + "\n").encode())
     if args.sheet:

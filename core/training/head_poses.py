@@ -104,22 +104,22 @@ def _row(
     emotion = _emotion(index, rng)
     weights = np.zeros(len(ARKIT_NAMES))
     for share, pose in zip(emotion, EMOTION_POSES, strict=True):
-        _add(weights, pose, share * rng.uniform(0.6, 1.1))
+        add_pose(weights, pose, share * rng.uniform(0.6, 1.1))
     first, second = rng.integers(len(MOUTHS), size=2)
     blend = rng.uniform()
-    _add(weights, MOUTHS[first], blend * rng.uniform(0.5, 1.15))
-    _add(weights, MOUTHS[second], (1.0 - blend) * rng.uniform(0.3, 1.0))
+    add_pose(weights, MOUTHS[first], blend * rng.uniform(0.5, 1.15))
+    add_pose(weights, MOUTHS[second], (1.0 - blend) * rng.uniform(0.3, 1.0))
     if rng.uniform() < design.single:
         weights *= rng.uniform(0.0, 0.5)
         for name in rng.choice(EXPRESSION_NAMES, size=rng.integers(1, 3), replace=False):
-            _add(weights, {str(name): 1.0}, rng.uniform(0.3, 1.0))
+            add_pose(weights, {str(name): 1.0}, rng.uniform(0.3, 1.0))
         weights[jaw] = max(weights[jaw], weights[close])
     else:
         jitter = rng.uniform(size=len(EXPRESSION_NAMES)) < 0.1
         for name in np.asarray(EXPRESSION_NAMES)[jitter]:
-            _add(weights, {str(name): 1.0}, rng.uniform(0.0, 0.25))
+            add_pose(weights, {str(name): 1.0}, rng.uniform(0.0, 0.25))
     gaze = _gaze(design, rng)
-    _look(weights, gaze)
+    set_lids(weights, gaze)
     _blink(weights, rng)
     weights = np.clip(weights, 0.0, 1.0)
     weights[close] = min(weights[close], weights[jaw])  # Closing more than is open folds the lips.
@@ -153,7 +153,7 @@ def _gaze(design: PoseDesign, rng: np.random.Generator) -> Array:
     return turned.astype(np.float32)
 
 
-def _look(weights: NDArray[np.float64], gaze: Array) -> None:
+def set_lids(weights: NDArray[np.float64], gaze: Array) -> None:
     """Sets the eyeLook* lid shapes from the gaze, as `FaceTracks.arkit_weights` does."""
     for side, (yaw, pitch), outward in (("Left", gaze[0], 1.0), ("Right", gaze[1], -1.0)):
         shares = {
@@ -179,6 +179,7 @@ def _blink(weights: NDArray[np.float64], rng: np.random.Generator) -> None:
         weights[ARKIT_NAMES.index("eyeBlink" + side)] = rng.uniform() if wink else both
 
 
-def _add(weights: NDArray[np.float64], pose: Pose, strength: float) -> None:
+def add_pose(weights: NDArray[np.float64], pose: Pose, strength: float) -> None:
+    """Adds a pose to (52,) ARKit weights."""
     for name, value in pose.items():
         weights[ARKIT_NAMES.index(name)] += value * strength

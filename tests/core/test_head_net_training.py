@@ -196,7 +196,10 @@ def test_from_set_to_measured_avatar(
     assert f"{figures.psnr:.2f}" in table(figures)
     assert sheet(truth, made, columns=1).startswith(b"\x89PNG")
     assert evaluate_main(["--avatar", str(folder), "--renders", str(render_set),
-                          "--json", str(tmp_path / "f.json")]) == 0  # fmt: skip
+                          "--json", str(tmp_path / "f.json"),
+                          "--poses", str(tmp_path / "p.png")]) == 0  # fmt: skip
+    with Image.open(tmp_path / "p.png") as poses:
+        assert poses.size == (8 * SIZE, 6 * SIZE)
     assert json.loads((tmp_path / "f.json").read_text())["frames"] == 2
     assert "PSNR" in capsys.readouterr().out
     assert "PSNR" in (folder / "card.md").read_text("utf-8")
