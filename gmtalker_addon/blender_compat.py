@@ -161,6 +161,10 @@ def strip_trim(strip: Any) -> float:
     return float(strip.frame_offset_start + strip.animation_offset_start)
 
 
+def is_retimed(strip: Any) -> bool:
+    return len(getattr(strip, "retiming_keys", ())) > 0
+
+
 def set_strip_end(strip: Any, frame: int) -> None:
     """Trim a strip so that ``frame`` is the first one after it."""
     if hasattr(strip, "right_handle"):

@@ -59,7 +59,7 @@ def of(obj: bpy.types.Object, scene: bpy.types.Scene, fps: Fraction, folder: Pat
     if strip is None:
         raise UserError(f"The Sequencer has no sound strip '{settings.voice_strip}'.",
                         "Choose one of its sound strips.")  # fmt: skip
-    if len(strip.retiming_keys) > 0:
+    if compat.is_retimed(strip):
         raise UserError(f"The strip '{strip.name}' is retimed.",
                         "Mix it down to a file first (Render, Render Audio), and use that.")  # fmt: skip
     begin, end = compat.strip_span(strip)
