@@ -14,10 +14,12 @@ from .properties import PART_ITEMS
 from .session import session
 
 
-def _lines(layout: Any, context: bpy.types.Context, text: str, icon: str) -> None:
-    """A text over as many lines as the panel's width asks for."""
+def _lines(
+    layout: Any, context: bpy.types.Context, text: str, icon: str, beside: int = 0
+) -> None:
+    """A text over as many lines as the panel's width asks for, with room for ``beside`` letters."""
     scale = context.preferences.system.ui_scale or 1.0
-    width = max(20, int(context.region.width / (6.6 * scale)) - 9)
+    width = max(20, int(context.region.width / (6.6 * scale)) - 9 - beside)
     column = layout.column(align=True)
     column.scale_y = 0.8
     for number, line in enumerate(textwrap.wrap(text, width)):
@@ -87,7 +89,8 @@ class GMTALKER_PT_main(_Panel, bpy.types.Panel):
             box = self.layout.box()
             box.alert = session.failed
             row = box.row()
-            _lines(row, context, session.message, "ERROR" if session.failed else "CHECKMARK")
+            icon = "ERROR" if session.failed else "CHECKMARK"
+            _lines(row, context, session.message, icon, beside=7)
             row.operator("gmtalker.dismiss", text="", icon="X", emboss=False)
 
 

@@ -18,7 +18,6 @@ class GMTALKER_OT_add_head(Direct, bpy.types.Operator):
     bl_label = "Add Built-in Head"
     bl_description = "Add a rigged head with the 52 ARKit shape keys, and pick it as the character"
     bl_options = {"REGISTER", "UNDO"}
-    reason = staticmethod(validation.busy)
 
     name: StringProperty(name="Name", default="Head")
 
@@ -32,7 +31,7 @@ class GMTALKER_OT_emotion_preset(Direct, bpy.types.Operator):
     bl_label = "Set Emotion"
     bl_description = "Set the sliders to one emotion, without keying them"
     bl_options = {"REGISTER", "UNDO"}
-    reason = staticmethod(validation.animating)
+    reason = staticmethod(validation.no_character)
 
     emotion: EnumProperty(name="Emotion", items=EMOTION_ITEMS)
     strength: FloatProperty(name="Strength", default=1.0, min=0.0, max=1.0)
@@ -47,7 +46,7 @@ class GMTALKER_OT_key_emotion(Direct, bpy.types.Operator):
     bl_label = "Key Emotion"
     bl_description = "Key all emotion sliders at the current frame"
     bl_options = {"REGISTER", "UNDO"}
-    reason = staticmethod(validation.animating)
+    reason = staticmethod(validation.no_character)
 
     emotion: EnumProperty(
         name="Emotion",

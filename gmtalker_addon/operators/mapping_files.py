@@ -15,7 +15,7 @@ class GMTALKER_OT_save_mapping(Direct, ExportHelper, bpy.types.Operator):
     bl_label = "Save Mapping"
     bl_description = "Write which channel drives which shape key and bone to a file, to edit it there"
     filename_ext = ".json"
-    reason = staticmethod(validation.animating)
+    reason = staticmethod(validation.no_character)
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
@@ -30,7 +30,7 @@ class GMTALKER_OT_load_mapping(Direct, ImportHelper, bpy.types.Operator):
     bl_description = "Use a mapping file for this character"
     bl_options = {"UNDO"}
     filename_ext = ".json"
-    reason = staticmethod(validation.animating)
+    reason = staticmethod(validation.no_character)
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 

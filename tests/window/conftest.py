@@ -133,12 +133,18 @@ class Session:
         return answer
 
     def click(self, x: int, y: int) -> None:
-        """Click at a place of the screen, counted from its lower left corner."""
+        """Click at a place of the screen, counted from its lower left corner, and move away.
+
+        Blender does not redraw the state of a button while the mouse rests on it.
+        """
         for event, value in (("MOUSEMOVE", "NOTHING"),) * 2 + (
             ("LEFTMOUSE", "PRESS"),
             ("LEFTMOUSE", "RELEASE"),
         ):
             self.ask("event", type=event, value=value, x=x, y=y)
+            time.sleep(0.15)
+        for nearer in (300, 350):
+            self.ask("event", type="MOUSEMOVE", value="NOTHING", x=x - nearer, y=y)
             time.sleep(0.15)
 
 

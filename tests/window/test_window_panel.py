@@ -15,7 +15,7 @@ from .conftest import SIZE, Application, Session
 
 PICTURES = os.environ.get("GMTALKER_PICTURES")
 """Where to keep the screenshots, when someone wants to look at them."""
-BUTTON, SHARE, TALL = 84, 0.5, 24
+BUTTON, SHARE, TALL = 84, 0.4, 24
 """The grey of a button that can be pressed; at least so much of the sidebar's width, and so high."""
 IDLE, BUSY = "ops.gmtalker.generate", "ops.gmtalker.cancel"
 
