@@ -207,7 +207,10 @@ def serve(weights: Path | None = None) -> int:
     requests, events = _take_pipes()
     if not log.isEnabledFor(logging.INFO):
         logging.getLogger().setLevel(logging.INFO)
-    code = Worker(requests, events, methods(weights)).serve()
+    try:
+        code = Worker(requests, events, methods(weights)).serve()
+    except KeyboardInterrupt:
+        code = ExitCode.CANCELLED
     # A job's thread may sit in a library's code; waiting for it could hang the end.
     sys.stderr.flush()
     os._exit(code)

@@ -123,6 +123,14 @@ def test_the_end_of_stdin_ends_a_running_job(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_terminate_ends_a_running_job(client: Client, long_voice: Path, tmp_path: Path) -> None:
+    client.send(1, "animate", AnimateParams(str(long_voice), str(tmp_path / "t.npz")))
+    client.until("progress", "motion")
+    client.process.terminate()
+    assert client.process.wait(30) == ExitCode.CANCELLED
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_kill_leaves_no_half_file(client: Client, long_voice: Path, tmp_path: Path) -> None:
     client.send(1, "animate", AnimateParams(str(long_voice), str(tmp_path / "t.npz")))
     client.until("progress", "motion")
