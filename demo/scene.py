@@ -109,10 +109,10 @@ def stage(scene, character):
     """A camera and three lights about the head."""
     bounds = [character.matrix_world @ Vector(c) for c in character.bound_box]
     top = max(corner.z for corner in bounds)
-    aim = Vector((0.0, 0.0, top - 0.13))
+    aim = Vector((0.0, 0.0, top - 0.125))
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     camera.data.lens = 85
-    camera.location = aim + Vector((0.0, -0.92, 0.01))
+    camera.location = aim + Vector((0.0, -0.74, 0.01))
     places = {
         "Key": ((-0.7, -0.9, 0.6), 18, 0.7),
         "Fill": ((0.9, -0.7, 0.1), 6, 1.0),
@@ -172,6 +172,7 @@ def main(folder, voice, package, seed, title):
     """The whole job."""
     with step("install"):
         install(package)
+        bpy.context.preferences.filepaths.save_version = 0  # no demo.blend1 beside it
         save(folder)
     scene = bpy.context.scene
     scene.render.fps, scene.render.fps_base = FPS, 1.0
@@ -194,7 +195,7 @@ def main(folder, voice, package, seed, title):
         "detail": f"Blender {bpy.app.version_string}, avatar {AVATAR}, seed {seed}, "
         f"{FPS} frames per second, emotion keyed from calm to happy to sad",
         "voice_copy": voice,
-        "frames": frames,
+        "frames": len(list(rendered.glob("*.png"))),
         "frames_folder": str(rendered.relative_to(folder)),
         "fps": [FPS, 1],
         "avatar": AVATAR,

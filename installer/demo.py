@@ -16,7 +16,7 @@ from typing import Any
 
 from . import blender, download, engine, environment
 from .environment import Network
-from .errors import BAD_INPUT, UserError, told
+from .errors import BAD_INPUT, DEVICE, USAGE, UserError, told
 from .exclusive import only_one
 from .places import ROOT, blender_folder, engine_record, home
 from .progress import left, say
@@ -39,17 +39,20 @@ def run(voice: Path | None, kind: str | None, series: str | None, network: Netwo
     times["set-up"] = time.monotonic() - began
     with told(OUT), only_one(OUT.parent):
         work = OUT.with_name("demo.part")
-        shutil.rmtree(work, ignore_errors=True)
+        _remove(work)
         work.mkdir(parents=True)
-        began = time.monotonic()
-        job = make(work, voice, bpy_python, times)
-        _step(times, "sheet", [str(python), "-m", "demo.sheet", str(work)], _plain())
-        times["job"] = time.monotonic() - began
-        environment.write_json(work / "report.json", report(work, voice, chosen, job, times))
-        for scratch in ("job.json", "heads", "build", "user"):
-            _remove(work / scratch)
-        _remove(OUT)
-        os.replace(work, OUT)
+        try:
+            began = time.monotonic()
+            job = make(work, voice, bpy_python, times)
+            _step(times, "sheet", [str(python), "-m", "demo.sheet", str(work)], _plain())
+            times["job"] = time.monotonic() - began
+            environment.write_json(work / "report.json", report(work, voice, chosen, job, times))
+            for scratch in ("job.json", "heads", "build", "user"):
+                _remove(work / scratch)
+            _remove(OUT)
+            os.replace(work, OUT)
+        finally:
+            _remove(work)
     say(f"Set-up {left(times['set-up'])}, job {left(times['job'])}. The result is in:")
     sys.stdout.write(f"{OUT}\n")
     return 0
@@ -113,18 +116,15 @@ def report(
 def _step(
     times: dict[str, float], name: str, command: Sequence[str], surroundings: Mapping[str, str]
 ) -> None:
+    """Run one program of the job; its chatter on stdout goes into a log, its words on stderr on."""
     began = time.monotonic()
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=surroundings,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-        check=False,
-    )
+    with (home() / "demo.log").open("ab") as log:
+        done = subprocess.run(
+            command, cwd=ROOT, env=surroundings, stdin=subprocess.DEVNULL, stdout=log, check=False
+        )
     times[name] = time.monotonic() - began
-    if done.returncode in range(2, 6):
-        raise UserError(f"The {name} step stopped; see the line above.", "", done.returncode)
+    if done.returncode in range(USAGE, DEVICE + 1):
+        raise SystemExit(done.returncode)  # it has said itself what is the matter
     if done.returncode:
         raise RuntimeError(f"the {name} step ended with {done.returncode}")
 

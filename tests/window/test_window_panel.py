@@ -25,9 +25,7 @@ def keep(session: Session, name: str) -> None:
         session.screen.save(Path(PICTURES) / f"{name}.png")
 
 
-def big_buttons(
-    session: Session, rectangle: list[int], tall: int = TALL
-) -> list[tuple[int, int]]:
+def big_buttons(session: Session, rectangle: list[int], tall: int = TALL) -> list[tuple[int, int]]:
     """Centres (from the lower left corner) of the wide, tall buttons that can be pressed, top first."""
     x, y, width, height = rectangle
     picture = session.screen.picture()[SIZE[1] - y - height : SIZE[1] - y, x : x + width]
