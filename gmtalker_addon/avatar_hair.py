@@ -180,7 +180,7 @@ def lashes(data: HeadData, count: int, seed: int) -> tuple[Ints, Array]:
     """Lashes of both eyes: root triangle corners (N, 3), strands (N, 5, 3)."""
     rng = np.random.default_rng(seed)
     skin = triangles(data, "skin")
-    tree, points = _tree(data, skin), data["vertices"].astype(np.float64)
+    tree = _tree(data, skin)
     eyeballs = {s: _tree(data, triangles(data, f"eye_{s}")) for s in ("left", "right")}
     found: list[Ints] = []
     strands: list[Array] = []

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import UserError
 from . import avatar_hair as hair
-from .head_masks import HeadData, smooth
+from .head_masks import HeadData
 from .head_object import (
     BUILT_IN,
     add_shape_keys,
@@ -48,21 +48,22 @@ IDENTITY = (1.2, 0.2, -0.8, -0.5, -0.9, 0.3, -0.4, 0.5, 0.4, -0.5, 0.3, -0.3)
 LOOK = Look(freckles=0.6, painted_brows=0.45, shadowed_scalp=0.9, subsurface=0.06,
             pores=False)  # fmt: skip
 CAMERA = {"fov_y": 15.4, "position": (0.0, 0.051, 1.05)}
+STRANDS = 10000
+"""Hairs on her head."""
 CREDITS = "Head shape derived from ICT-FaceKit (MIT, USC Institute for Creative Technologies)."
 
 
-def build_avatar(context: bpy.types.Context, data: HeadData, strands: int = 10000) -> bpy.types.Object:
+def build_avatar(context: bpy.types.Context, data: HeadData) -> bpy.types.Object:
     """Fill the scene with the character, light and camera; returns the armature.
 
     Args:
         context: whose scene and collection are used; best an empty one.
-        data: her head, as `head_object.load_head` gives it with the identity.
-        strands: hairs on her head.
+        data: her head, as `character_head` gives it.
 
     """
     rig = create_head(context, "ada", data=_without(data, "lash"), look=LOOK)
     rig.hide_render = rig.hide_viewport = False
-    _add_bob(context, rig, data, strands)
+    _add_bob(context, rig, data, STRANDS)
     _add_bound(context, rig, data, "brows", *hair.brows(data, 600, 3), radius=0.00011)
     _add_bound(context, rig, data, "lashes", *hair.lashes(data, 60, 4), radius=0.00016)
     _add_collar(context, data)

@@ -26,6 +26,8 @@ BUILT_IN = Path(__file__).resolve().parent.parent / "core" / "assets" / "head.np
 BONES = ("neck", "head", "eye.L", "eye.R")
 EYES = (("eye_left", "eye.L"), ("eye_right", "eye.R"))
 """Part of the mesh, bone that turns it."""
+IRIS_ANGLE = 0.46
+"""Radians from the middle of the pupil to the edge of the iris."""
 
 
 def load_head(path: Path = BUILT_IN, identity: Sequence[float] | None = None) -> HeadData:
@@ -80,7 +82,7 @@ def create_head(
     data = data if data is not None else load_head(identity=identity)
     mesh = _mesh(name, data)
     body = bpy.data.objects.new(f"{name} Mesh", mesh)
-    for material in head_materials([str(n) for n in data["material_names"]], look or Look(), name):
+    for material in head_materials(_slots(data), look or Look(), name):
         mesh.materials.append(material)
     rig = _armature(context, name, data)
     context.collection.objects.link(body)
@@ -163,9 +165,10 @@ def _mesh(name: str, data: HeadData) -> bpy.types.Mesh:
     corners = np.concatenate([uv[: len(face)] for uv, face in zip(data["faces_uv"], faces)])
     layer = mesh.uv_layers.new(name="UVMap")
     layer.data.foreach_set("uv", data["uv"][corners].astype(np.float32).ravel())
-    mesh.polygons.foreach_set("material_index", data["face_material"].astype(np.int32))
+    rest = _rest(data)
+    mesh.polygons.foreach_set("material_index", _face_slots(data, rest))
     mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
-    add_attributes(mesh, {**masks(data), "rest": _rest(data)})
+    add_attributes(mesh, {**masks(data), "rest": rest})
     mesh.update()
     _crease_teeth(mesh, data)
     return mesh
@@ -179,6 +182,22 @@ def _crease_teeth(mesh: bpy.types.Mesh, data: HeadData) -> None:
     held = np.isin(data["vertex_part"][ends.reshape(-1, 2)], hard).all(1)
     layer = mesh.attributes.new("crease_edge", "FLOAT", "EDGE")
     layer.data.foreach_set("value", held.astype(np.float32))
+
+
+def _slots(data: HeadData) -> list[str]:
+    """Names of the material slots; the iris has one, for a viewport that shows plain colours."""
+    return [*(str(n) for n in data["material_names"]), "iris"]
+
+
+def _face_slots(data: HeadData, rest: NDArray[np.float32]) -> NDArray[np.int32]:
+    slot = data["face_material"].astype(np.int32).copy()
+    first = data["faces"][:, 0]
+    parts = [str(n) for n in data["part_names"]]
+    eye = np.isin(data["vertex_part"][first], [parts.index(name) for name, _ in EYES])
+    middle = rest[np.where(data["faces"] < 0, first[:, None], data["faces"])].mean(1)
+    looking = middle[:, 2] > np.cos(IRIS_ANGLE) * np.linalg.norm(middle, axis=1)
+    slot[eye & looking] = len(data["material_names"])
+    return slot
 
 
 def _rest(data: HeadData) -> NDArray[np.float32]:
@@ -234,4 +253,4 @@ def bind_head(body: bpy.types.Object, rig: bpy.types.Object, weight: NDArray[np.
         for index in np.nonzero(np.nan_to_num(share) > 1e-4)[0].tolist():
             group.add([index], float(share[index]), "REPLACE")
     modifier = body.modifiers.new("Armature", "ARMATURE")
-    modifier.object = rig
+    modifier.object, modifier.use_deform_preserve_volume = rig, True

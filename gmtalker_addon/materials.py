@@ -50,7 +50,7 @@ def _material(name: str, look: Look, prefix: str) -> bpy.types.Material:
     material = bpy.data.materials.new(f"{prefix} {name}")
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
-    material.diffuse_color = (*(c ** (1 / 2.2) for c in colour), 1.0)
+    material.diffuse_color = (*colour, 1.0)
     material.roughness = 0.5
     build(Graph(material.node_tree), look)
     return material
@@ -124,19 +124,22 @@ def _skin_colour(g: Graph, look: Look, rest, mask, state):
     lip_tone = g.mix(g.smooth(mottle, 0.35, 0.7), tuple(c * 0.85 for c in look.lips), look.lips)
     colour = g.mix(mask["lips"], colour, lip_tone)
     colour = g.mix(g.math("MULTIPLY", mask["lid"], 0.25), colour, tuple(c * 0.55 for c in look.flush))
-    # `brow` is the height over the brow's line, `brow_width` half its thickness.
-    inside = g.math("SUBTRACT", g.attribute("brow_width").outputs["Fac"], g.math("ABSOLUTE", mask["brow"]))
-    brow = g.smooth(inside, -0.0012, 0.0014)
-    if look.painted_brows > 0.5:
-        strokes = g.noise(_stretched(g, rest), 330.0, 2.0)
-        brow = g.smooth(g.math("ADD", brow, g.math("SUBTRACT", strokes, 0.62)), 0.1, 0.5)
+    brow = _brow_strokes(g, rest) if look.painted_brows > 0.5 else _brow_shadow(g, mask["brow"])
     colour = g.mix(g.math("MULTIPLY", brow, look.painted_brows), colour, look.brows)
     return g.mix(g.math("MULTIPLY", mask["scalp"], look.shadowed_scalp), colour, look.hair)
 
 
-def _stretched(g: Graph, rest):
-    """Brow hairs lie along the brow: squeeze the pattern in the other direction only."""
-    return g.node("ShaderNodeMapping", {"Vector": rest, "Scale": (0.35, 1.4, 0.35)}).outputs[0]
+def _brow_strokes(g: Graph, rest):
+    """Painted hairs: they lie along the brow, so the pattern is squeezed across it only."""
+    along = g.node("ShaderNodeMapping", {"Vector": rest, "Scale": (0.35, 1.4, 0.35)}).outputs[0]
+    hairs = g.math("SUBTRACT", g.noise(along, 330.0, 2.0), 0.55)
+    return g.smooth(g.math("ADD", g.attribute("brow_paint").outputs["Fac"], hairs), 0.12, 0.55)
+
+
+def _brow_shadow(g: Graph, height):
+    """Skin under grown brows; `height` is over the brow's line, `brow_width` half its thickness."""
+    width = g.attribute("brow_width").outputs["Fac"]
+    return g.smooth(g.math("SUBTRACT", width, g.math("ABSOLUTE", height)), -0.0012, 0.0014)
 
 
 def _creases(g: Graph, rest):
@@ -215,7 +218,7 @@ def hair_material(name: str, colour: Colour, tip: Colour) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
-    material.diffuse_color = (*(c ** (1 / 2.2) for c in colour), 1.0)
+    material.diffuse_color = (*colour, 1.0)
     g = Graph(material.node_tree)
     info = g.node("ShaderNodeHairInfo")
     along, chance = info.outputs["Intercept"], info.outputs["Random"]
@@ -238,7 +241,7 @@ def cloth_material(name: str, colour: Colour) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
-    material.diffuse_color = (*(c ** (1 / 2.2) for c in colour), 1.0)
+    material.diffuse_color = (*colour, 1.0)
     g = Graph(material.node_tree)
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
     knit = g.noise(place, 900.0, 2.0)
