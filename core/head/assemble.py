@@ -27,7 +27,7 @@ from .parts import (
     rigid_moves,
     teeth_of,
 )
-from .shapes import arkit_fields, other_side, settle, shape, sides, tongue_out
+from .shapes import arkit_fields, hold_lids, other_side, settle, shape, sides, tongue_out
 from .skin import LID_RING, LIP_RING, MOUTH, Skin, fit_skin
 from .surface import FLIP, Chart, Floats, Ict, Ints, load_ict
 from .unwrap import unwrap
@@ -94,6 +94,12 @@ def _eyes(ict: Ict) -> tuple[Floats, float]:
     return np.stack([centre, centre * FLIP]), radius
 
 
+def _eye_shifts(ict: Ict) -> Floats:
+    """(2, 20, 3) how each identity moves the left and the right eyeball."""
+    span = np.arange(*EYEBALL_LEFT)
+    return np.stack([ict.identities[:, s].mean(1) for s in (span, ict.mirror[span])])
+
+
 def _add_skin(body: Body, ict: Ict, chart: Chart, skin: Skin, fields: Floats, eyes: Floats,
               radius: float) -> None:  # fmt: skip
     flip = np.array([ARKIT_NAMES.index(other_side(n)) for n in ARKIT_NAMES])
@@ -103,6 +109,7 @@ def _add_skin(body: Body, ict: Ict, chart: Chart, skin: Skin, fields: Floats, ey
     deltas = (deltas + deltas[flip][:, skin.mirror] * FLIP) / 2
     settle(skin, rest, deltas, eyes, radius)
     identity = chart.carry(ict.identities, skin.triangle, skin.bary)
+    hold_lids(skin, rest, identity, eyes, _eye_shifts(ict))
     uv, quads_uv = unwrap(skin, rest)
     body.add("skin", rest, deltas, identity, np.array(skin.template.quads), uv, quads_uv)
 
@@ -133,9 +140,8 @@ def _add_eyeballs(body: Body, ict: Ict, eyes: Floats, radius: float) -> None:
     """Eyeballs stay where they are in every shape, and go along with an identity as a whole."""
     ball, quads, uv = eyeball()
     still = np.zeros((len(ARKIT_NAMES), len(ball), 3))
-    span = np.arange(*EYEBALL_LEFT)
-    for side, (name, mine) in enumerate((("eye_left", span), ("eye_right", ict.mirror[span]))):
-        shift = ict.identities[:, mine].mean(1, keepdims=True).repeat(len(ball), axis=1)
+    for side, name in enumerate(("eye_left", "eye_right")):
+        shift = _eye_shifts(ict)[side][:, None].repeat(len(ball), axis=1)
         body.add(name, eyes[side] + radius * ball, still, shift, quads, uv)
 
 

@@ -129,6 +129,8 @@ def teeth_of(ict: Ict) -> list[Ints]:
 
 BITE = {"upper": -0.0015, "lower": 0.0008}
 """Metres that teeth and gums are moved up, so that they show in an open mouth as they do in life."""
+TOOTH_WIDENING = 0.12
+"""Part by which a tooth is widened along the row, so that neighbours touch."""
 CROWN_HEIGHT = 0.0125
 """Metres of a tooth that are modelled, from its biting edge; the rest hides in the gum."""
 
@@ -161,9 +163,10 @@ def build_teeth(ict: Ict) -> list[Piece]:
             (np.repeat(start[None], len(way), 0), way), quads, (grid[:, :2] + 1) / 2,
         )  # fmt: skip
         hit = piece.place(ict.neutral) - start
-        piece.offset = [0.0, BITE["upper" if upper else "lower"], 0.0] - hit * np.maximum(
-            0, 1 - far / np.linalg.norm(hit, axis=1)
-        )[:, None]
+        hit = hit * np.minimum(1, far / np.linalg.norm(hit, axis=1))[:, None]
+        hit += TOOTH_WIDENING * (hit @ frame[0])[:, None] * frame[0]
+        hit[:, 1] += BITE["upper" if upper else "lower"]
+        piece.offset = start + hit - piece.place(ict.neutral)
         pieces.append(piece)
     return pieces
 

@@ -114,7 +114,7 @@ def clear_sphere(points: Floats, centre: Floats, radius: Floats) -> Floats:
 
 LIP_SHAPES = tuple(n for n in ARKIT_NAMES if n.startswith(("mouth", "cheek", "nose", "jaw")))
 LID_SHAPES = tuple(n for n in ARKIT_NAMES if n.startswith("eye"))
-CLEARANCE = {6: 0.0009, 7: 0.0009, 8: 0.0004, 9: 0.0002, 10: 0.0}
+CLEARANCE = {5: 0.0010, 6: 0.0010, 7: 0.0010, 8: 0.0004, 9: 0.0002, 10: 0.0}
 """Metres between eyeball and lid by ring: the edge keeps more, as a straight way from open to
 closed cuts the corner of the sphere."""
 
@@ -149,6 +149,28 @@ def settle(skin: Skin, rest: Floats, deltas: Floats, eyes: Floats, radius: float
             row[mine] += clear_sphere(rest[mine] + row[mine], eyes[side], need)
             if blinks:
                 row += meet(skin, eye, LID_RING, LID_PULL, rest + row, 0.5)
+
+
+LID_HOLD = {2: 0.1, 3: 0.3, 4: 0.55, 5: 0.8, 6: 1.0, 7: 1.0, 8: 1.0, 9: 1.0, 10: 1.0}
+"""How firmly the rings of an eye keep their distance to the eyeball in an identity."""
+
+
+def hold_lids(skin: Skin, rest: Floats, identity: Floats, eyes: Floats, shifts: Floats) -> None:
+    """Let an identity's lids slide over the eyeball, which keeps its size, in place.
+
+    Args:
+        skin: the template.
+        rest: (S, 3) settled skin; identity: (20, S, 3).
+        eyes: (2, 3) centres; shifts: (2, 20, 3) how each identity moves them.
+
+    """
+    for side, eye in enumerate(("eye_left", "eye_right")):
+        for ring, firm in LID_HOLD.items():
+            mine = skin.ring(eye, ring)
+            way = rest[mine] - eyes[side]
+            way /= np.linalg.norm(way, axis=1, keepdims=True)
+            along = ((identity[:, mine] - shifts[side][:, None]) * way).sum(-1, keepdims=True)
+            identity[:, mine] -= firm * along * way
 
 
 def tongue_out(tongue: Floats) -> Floats:

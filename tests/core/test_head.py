@@ -344,3 +344,76 @@ def test_wrong_arguments_are_named(head: HeadModel) -> None:
         head.deform(np.zeros((3, 52)), np.zeros((2, 2, 2)))
     with pytest.raises(UserError, match="identity"):
         head.deform(np.zeros((3, 52)), identity=np.zeros(21))
+
+
+COMBINATIONS = (
+    {},
+    {"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5},
+    {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
+    {"eyeBlinkLeft": 1.0, "eyeSquintLeft": 1.0, "cheekSquintLeft": 1.0, "mouthSmileLeft": 1.0},
+    {"eyeLookDownLeft": 0.6, "eyeLookDownRight": 0.6, "eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5},
+    {"eyeWideLeft": 1.0, "eyeLookUpLeft": 1.0, "browInnerUp": 1.0},
+)
+
+
+@pytest.mark.parametrize("weights", COMBINATIONS, ids=lambda w: "+".join(w) or "rest")
+def test_no_eyeball_shows_through_the_lids(head: HeadModel, weights: dict[str, float]) -> None:
+    """Every outward face of the lids, sampled, lies outside both eyeballs."""
+    points = pose(head, **weights)
+    mine = head.triangles[np.isin(head.triangles[:, 0], head.part("skin"))]
+    a, b, c = (points[mine[:, k]] for k in range(3))
+    normal = np.cross(b - a, c - a)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+    for u, v in ((1 / 3, 1 / 3), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.6, 0.2), (0.2, 0.6)):
+        spot = a + u * (b - a) + v * (c - a)
+        for centre in head.eye_center:
+            off = spot - centre
+            far = np.linalg.norm(off, axis=1)
+            lid = (
+                (far < 1.3 * head.eye_radius)
+                & ((normal * off).sum(1) > 0.6 * far)
+                & (off[:, 2] > 0)
+            )
+            assert lid.sum() > 50
+            assert far[lid].min() > head.eye_radius - 5e-5
+
+
+def test_the_script_fits_the_shipped_head_again() -> None:
+    pytest.importorskip("scipy")
+    data = Path(__file__).parents[3] / "shared" / "data" / "ict"
+    if not (data / "ict_facekit_light.npz").is_file():
+        pytest.skip("the ICT-FaceKit Light surfaces are not here")
+    from core.head.assemble import assemble
+
+    made, shipped = assemble(data), arrays_of(HEAD_FILE)
+    assert list(made) == list(shipped)
+    for name, values in shipped.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(made[name], values, atol=1e-5, err_msg=name)
+        else:
+            np.testing.assert_array_equal(made[name], values, err_msg=name)
+
+
+def test_building_without_data_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("scipy")
+    from core.head.build import main
+
+    out = tmp_path / "head.npz"
+    assert main(["--data", str(tmp_path), "-o", str(out)]) == int(ExitCode.BAD_INPUT)
+    assert "ict_facekit_light.npz" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("sigma", [-2.0, 2.0])
+def test_lids_slide_over_the_eyeball_in_any_identity(head: HeadModel, sigma: float) -> None:
+    for number in range(20):
+        identity = np.zeros(20)
+        identity[number] = sigma
+        points = head.deform(np.zeros((1, 52)), identity=identity)[0]
+        centers = head.eye_centers(identity)
+        for index, side in enumerate(SIDES):
+            for lid in ("lid_upper", "lid_lower", "eye_inner", "eye_outer"):
+                far = np.linalg.norm(points[head.landmark(f"{lid}_{side}")] - centers[index])
+                assert 0 < far - head.eye_radius < 0.004, (number, lid)
