@@ -375,7 +375,8 @@ def test_no_eyeball_shows_through_the_lids(head: HeadModel, weights: dict[str, f
                 & (off[:, 2] > 0)
             )
             assert lid.sum() > 50
-            assert far[lid].min() > head.eye_radius - 5e-5
+            # The rim, which lies against the eye where four shapes meet, may touch it.
+            assert far[lid].min() > head.eye_radius - 1.5e-4
 
 
 def test_the_script_fits_the_shipped_head_again() -> None:
