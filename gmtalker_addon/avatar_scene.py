@@ -4,10 +4,10 @@
 Nobody sat for her: the built-in head with an identity of its own, procedural skin, hair grown by
 rule, a knitted collar, three lights, a plain background, and a portrait camera.
 
-    from gmtalker_addon import avatar_scene                  # by its name in the running Blender
-    avatar_scene.main(["--out", "SET", "--size", "256"])     # SET holds params.npz and set.json
+    ENGINE -m core train head --design 1200 --out SET        # the plan
+    blender -b -c gmtalker avatar --out SET                  # the frames
 
-The format of a render set, and what makes its plan, is in `core.training.head_data`.
+The format of a render set is in `core.training.head_data`.
 """
 
 from __future__ import annotations
@@ -411,16 +411,24 @@ def _write(path: Path, content: bytes) -> None:
     os.replace(part, path)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Render a planned set from the command line; returns the exit code."""
-    parser = argparse.ArgumentParser("avatar", description="Render the set that trains the avatar 'ada'.")
-    parser.add_argument("--out", type=Path, required=True, help="folder with params.npz and set.json")
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--samples", type=int, default=20)
-    parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--last", type=int)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args(argv)
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    render_set(args.out, args.size, args.samples, args.first, args.last, args.threads)
-    return 0
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command that renders a set."""
+    parser.add_argument("--out", type=Path, required=True, metavar="SET",
+                        help="a folder with params.npz and set.json, as 'core train head --design' makes it")  # fmt: skip
+    parser.add_argument("--size", type=int, default=256, help="pixels")
+    parser.add_argument("--samples", type=int, default=20, help="paths for each pixel")
+    parser.add_argument("--first", type=int, default=1, metavar="N", help="first frame")
+    parser.add_argument("--last", type=int, metavar="N", help="last frame")
+    parser.add_argument("--threads", type=int, default=1, metavar="N")
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Render a set in an empty file; returns what was done, in words."""
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    made = render_set(arguments.out, arguments.size, arguments.samples, arguments.first,
+                      arguments.last, arguments.threads, progress=_say)  # fmt: skip
+    return f"{made} frames made in {arguments.out / 'frames'}"
+
+
+def _say(done: int, total: int) -> None:
+    log.info("%d of %d frames", done, total)

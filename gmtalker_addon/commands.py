@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``blender -b [scene.blend] -c gmtalker animate | render | film | setup | bench``.
+"""``blender -b [scene.blend] -c gmtalker animate | render | film | setup | avatar | bench``.
 
 The same tasks as the buttons', blocking, with exit codes; results on stdout, all else on stderr.
 """
@@ -17,7 +17,7 @@ import bpy
 
 from ..core.arkit import EMOTIONS
 from ..core.errors import Cancelled, ExitCode, UserError
-from . import baking, bench, character, head_object, sequencer, tasks, validation
+from . import avatar_scene, baking, bench, character, head_object, sequencer, tasks, validation
 from . import blender_compat as compat
 from .session import session
 
@@ -60,6 +60,10 @@ def parser() -> argparse.ArgumentParser:
     setup.add_argument("--wheels", type=Path, metavar="DIR", help="look for wheels here first")
     setup.add_argument("--offline", action="store_true", help="touch no network")
     setup.set_defaults(run=_setup)
+
+    avatar = commands.add_parser("avatar", help="path-traced frames that teach the avatar 'ada'")
+    avatar_scene.add_arguments(avatar)
+    avatar.set_defaults(run=avatar_scene.run)
 
     commands.add_parser("bench", help="how fast keys are written here").set_defaults(run=_bench)
     return top
