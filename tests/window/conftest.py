@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -151,8 +152,7 @@ class Session:
 @pytest.fixture
 def session(application: Application, screen: Screen) -> Iterator[Session]:
     """Blender's window with a character in it and the sidebar open at our panel."""
-    folder = application.stage / f"session{screen.name.strip(':')}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="session ", dir=application.stage))
     script = folder / "obey.py"
     script.write_bytes((Path(__file__).parent / "obey.py").read_bytes())
     options = ["--enable-event-simulate", "--window-geometry", "0", "0", *map(str, SIZE)]

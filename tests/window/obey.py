@@ -49,6 +49,7 @@ def names(path):
 def put(path, value):
     owner, name = path.rsplit(".", 1)
     setattr(reach(owner), name, value)
+    view().tag_redraw()
 
 
 def call(path, **words):
@@ -59,6 +60,17 @@ def call(path, **words):
 def possible(path):
     with bpy.context.temp_override(window=window(), area=view()):
         return reach(path).poll()
+
+
+def look_at_the_head():
+    """Take the start-up scene away, and bring the character before the view."""
+    for name in ("Cube", "Camera", "Light"):
+        if name in bpy.data.objects:
+            bpy.data.objects.remove(bpy.data.objects[name])
+    main = next(region for region in view().regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window(), area=view(), region=main):
+        bpy.ops.view3d.view_axis(type="FRONT")
+        bpy.ops.view3d.view_selected()
 
 
 def sidebar_at(category):
@@ -84,7 +96,7 @@ def event(type, value, x, y):
 def answer(request):
     what = request.pop("what")
     actions = {"value": value, "put": put, "call": call, "names": names, "possible": possible}
-    actions |= {"event": event, "sidebar_at": sidebar_at}
+    actions |= {"event": event, "sidebar_at": sidebar_at, "look": look_at_the_head}
     result = actions[what](**request)
     return {"value": result}
 

@@ -22,6 +22,7 @@ IDLE, BUSY = "ops.gmtalker.generate", "ops.gmtalker.cancel"
 
 def keep(session: Session, name: str) -> None:
     if PICTURES:
+        time.sleep(2)  # the panels glide to their places
         session.screen.save(Path(PICTURES) / f"{name}.png")
 
 
@@ -72,15 +73,14 @@ def speak(application: Application, name: str, seconds: float) -> str:
 def panel(session: Session) -> list[int]:
     """The sidebar's rectangle, with our tab in front and a head in the scene."""
     session.ask("call", path="ops.gmtalker.add_head")
+    session.ask("look")
     rectangle: list[int] = session.wait_for("sidebar_at", category="GMTalker")
     return rectangle
 
 
-def choose(session: Session, application: Application, voice: str) -> None:
+def choose(session: Session, voice: str) -> None:
     settings = "scene.gmtalker.character.gmtalker"
-    output = application.stage / f"output{session.screen.name.strip(':')}"
-    output.mkdir()
-    session.ask("put", path=f"{settings}.output", value=str(output))
+    session.ask("put", path=f"{settings}.output", value=str(session.folder))
     session.ask("put", path=f"{settings}.voice", value=voice)
 
 
@@ -95,7 +95,7 @@ def test_clicks_lead_from_a_voice_to_frames(
     assert not session.ask("possible", path=IDLE)
     keep(session, "window-start")
 
-    choose(session, application, speak(application, "short voice é.wav", 1.2))
+    choose(session, speak(application, "short voice é.wav", 1.2))
     [generate] = wait_for_buttons(session, panel, 1)
     session.click(*generate)
     session.wait_for("possible", path=IDLE, limit=180)
@@ -115,12 +115,11 @@ def test_clicks_lead_from_a_voice_to_frames(
 def test_a_click_on_cancel_leaves_the_scene_as_it_was(
     session: Session, application: Application, panel: list[int]
 ) -> None:
-    choose(session, application, speak(application, "long voice.wav", 600))
+    choose(session, speak(application, "long voice.wav", 600))
     before = actions(session)
     [generate] = wait_for_buttons(session, panel, 1)
     session.click(*generate)
     session.wait_for("possible", path=BUSY, limit=20)
-    keep(session, "window-working")
     session.click(*cancel_button(session, panel))
     session.wait_for("possible", path=IDLE, limit=4)
     assert actions(session) == before
