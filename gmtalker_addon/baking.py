@@ -171,6 +171,9 @@ def _merge(curve: bpy.types.FCurve, times: Array, values: Array, replaced: tuple
     old_times, old_values = compat.read_keys(curve)
     # A hair of room: keys are kept in single precision.
     keep = (old_times < replaced[0] - 1e-2) | (old_times > replaced[1] + 1e-2)
+    if not keep.any():
+        compat.write_keys(curve, times, values)
+        return
     merged = np.concatenate([old_times[keep], times])
     order = np.argsort(merged, kind="stable")
     compat.write_keys(curve, merged[order], np.concatenate([old_values[keep], values])[order])

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 LINEAR = 1
 """The number of the interpolation, as ``foreach_set`` takes it."""
-AUTO_CLAMPED = 4
 
 
 # --- actions -----------------------------------------------------------------------------------
@@ -110,10 +109,7 @@ def write_keys(curve: bpy.types.FCurve, frames: Array, values: Array) -> None:
     points.add(len(frames))
     points.foreach_set("co", np.stack([frames, values], axis=1).astype(np.float32).ravel())
     points.foreach_set("interpolation", np.full(len(frames), LINEAR, np.int32))
-    handles = np.full(len(frames), AUTO_CLAMPED, np.int32)
-    points.foreach_set("handle_left_type", handles)
-    points.foreach_set("handle_right_type", handles)
-    curve.update()
+    curve.update()  # and with it the handles, which are of the type in the user's preferences
 
 
 # --- Sequencer ---------------------------------------------------------------------------------

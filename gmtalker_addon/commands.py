@@ -248,7 +248,10 @@ class _Place:
             value = getattr(self.settings, name)
             setattr(self.settings, name, sequencer.relative(Path(value)) if value else "")
         bpy.ops.file.make_paths_relative()
+        files = bpy.context.preferences.filepaths
+        versions, files.save_version = files.save_version, 0  # the first save has kept the backup
         _save(self.path)
+        files.save_version = versions
 
 
 def _save(path: Path) -> None:

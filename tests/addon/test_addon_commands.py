@@ -27,6 +27,7 @@ def test_animate_render_and_film_in_one_go(command, voice, engine, avatar, tmp_p
     words = ["animate", str(voice), "--emotion", "happy=0.8,sad=0.1", "--start-frame", "5", "--seed", "2"]
     assert command([*words, "-o", str(blend)]) == 0
     assert f"Baked 50 frames on 'Head'. {blend}" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.glob("*.blend*")] == [blend.name], "no backup of a half-made file"
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     settings = bpy.data.objects["Head"].gmtalker
     assert settings.happy == pytest.approx(0.8)
