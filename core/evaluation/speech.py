@@ -30,10 +30,11 @@ import numpy.typing as npt
 from ..arkit import EMOTIONS
 from ..audio import load
 from ..errors import UserError
+from ..lips import INDEX, LipMap
 from ..models.expression import ExpressionModel, Performance, coefficient_count
 from ..mouth import RATE
 from ..training.data.grid import TrackedClip, tracked_clips
-from ..training.data.lips import INDEX, KIND_NAMES, LipMap
+from ..training.data.lips import KIND_NAMES
 from ..training.data.prepare import Clip, read
 from ..training.expression import default_cache, is_test
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..arkit import EMOTIONS
 from ..errors import UserError
 from ..features import frame_count, log_mel
+from ..lips import LipMap
 from ..mouth import shape_speech, speaking
 from .checkpoint import WEIGHTS, load_checkpoint
 from .expression_network import (
@@ -112,9 +113,13 @@ class ExpressionModel:
                 progress(number + 1, len(starts))
         expression, speech, activity = (torch.cat(p).numpy() for p in zip(*parts))
         gate = speaking(activity)
-        # What the emotion adds stays as it is; the dials and the silence act on the speech below it.
+        # What the emotion adds stays as it is, but for lips that speech holds shut; the dials and the
+        # silence act on the speech below it.
         shaped = shape_speech(speech, gate, lip_strength, jaw_strength)
-        return Performance(np.clip(shaped + (expression - speech), 0, 1), shaped, gate)
+        face = LipMap.from_head().keep_shut(
+            np.clip(shaped + expression - speech, 0, 1), shaped.astype(np.float64)
+        )
+        return Performance(face.astype(np.float32), shaped, gate)
 
     def _chunk(
         self, features: Tensor, emotions: tuple[Tensor, Tensor], noise: Tensor, first: int, last: int

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
 from ..arkit import EMOTIONS, EXPRESSION_NAMES
+from ..lips import INDEX, LipMap
 from ..mouth import RATE
-from .data.lips import INDEX, LipMap
 
 Array = npt.NDArray[np.float64]
 
@@ -145,11 +145,7 @@ def perform(
             felt[:, INDEX[name + side]] *= 1 - 0.5 * rounded
     spoken = speech * (weights @ _AROUSAL)[:, None]
     face = np.clip(spoken + felt, 0, 1)
-    # Where speech shuts the lips they stay shut: mouthClose takes back what emotion has parted.
-    shut = np.clip(1 - (speech @ lips.gap) / 0.025, 0, 1)
-    parted = np.maximum(face @ lips.gap, 0) * shut
-    face[:, INDEX["mouthClose"]] += parted / -lips.gap[INDEX["mouthClose"]]
-    return np.asarray(np.clip(face, 0, 1))
+    return lips.keep_shut(face, speech)
 
 
 def random_weights(frames: int, rng: np.random.Generator) -> Array:

@@ -24,11 +24,11 @@ import torch
 
 from ..errors import UserError
 from ..files import written_beside
+from ..lips import LipMap
 from ..models.checkpoint import save_checkpoint
 from ..models.expression import ExpressionModel
 from ..models.expression_network import ExpressionConfig, ExpressionNetwork
 from .data import fit_teacher
-from .data.lips import LipMap
 from .data.prepare import CORPORA, Clip, prepare, read
 from .data.teacher import FITTED
 from .expression_batches import Windows

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..audio import SAMPLE_RATE
 from ..features import log_mel
+from ..lips import LipMap
 from ..models.expression import coefficient_count
 from ..mouth import RATE
 from .augment import change_sound, change_speed, change_throat
-from .data.lips import LipMap
 from .data.prepare import Clip
 from .emotion_faces import perform, random_weights, voice_of
 

@@ -9,13 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..arkit import EXPRESSION_NAMES
+from ..lips import LipMap
 from ..models.expression_network import LATENT_STRIDE, ExpressionNetwork
 from ..models.mixture import kl_to_mixture
-from .data.lips import KIND_NAMES, LipMap
+from .data.lips import KIND_NAMES
 from .expression_batches import Batch
 
 _GAP_UNIT, _WIDTH_UNIT, _COEFFICIENT_UNIT = 0.03, 0.025, 0.06
 """usual spread of lip opening, lip width and coefficients: a term of 1 is an error of that size"""
+_RARE = ("mouthPucker", "mouthFunnel", "mouthRoll", "mouthPress", "mouthStretch", "mouthShrugUpper", "tongue")
+_RARE_WEIGHT = 2.5
+"""shapes that few sounds need would else be left at nothing"""
 _SHUT = 0.006
 """lips nearer than this look closed"""
 
@@ -26,13 +31,15 @@ class LossWeights:
 
     coefficients: float = 4.0
     gap: float = 0.8
-    width: float = 0.3
+    width: float = 0.8
     velocity: float = 0.4
     amplitude: float = 0.3
     closure: float = 0.5
     activity: float = 0.3
     phones: float = 0.15
     kl: float = 0.004
+    drawn: float = 0.4
+    """lips of a random draw: the latent is for expression, not for them"""
 
 
 class ExpressionLoss(nn.Module):
@@ -40,12 +47,15 @@ class ExpressionLoss(nn.Module):
 
     gap: Tensor
     width: Tensor
+    channel: Tensor
 
     def __init__(self, lips: LipMap, lip_width: int, weights: LossWeights | None = None) -> None:
         super().__init__()
         self.weights = weights or LossWeights()
         self.register_buffer("gap", torch.tensor(lips.gap, dtype=torch.float32))
         self.register_buffer("width", torch.tensor(lips.width, dtype=torch.float32))
+        channel = [_RARE_WEIGHT if n.startswith(_RARE) else 1.0 for n in EXPRESSION_NAMES]
+        self.register_buffer("channel", torch.tensor(channel))
         self.phones = nn.Linear(lip_width, len(KIND_NAMES))
 
     def forward(
@@ -67,6 +77,9 @@ class ExpressionLoss(nn.Module):
         guess = network.decoder(network.draw(mixture, batch.weights, still), heard.lip)
         for name, value in self._face(guess, batch.face, batch.closed).items():
             terms[name] = 0.5 * terms[name] + value
+        drawn = network.decoder(network.draw(mixture, batch.weights, noise[1]), heard.lip)
+        of_draw = self._face(drawn, batch.face, batch.closed)
+        terms["drawn"] = sum((of_draw[n] for n in ("gap", "width", "closure")), still.sum())
         terms["activity"] = functional.binary_cross_entropy_with_logits(heard.activity, batch.awake)
         said = self.phones(functional.gelu(heard.lip))
         terms["phones"] = functional.cross_entropy(said.flatten(0, 1), batch.kind.flatten())
@@ -86,7 +99,8 @@ class ExpressionLoss(nn.Module):
         moved = torch.diff(gap - true_gap, dim=1) / _GAP_UNIT
         faster = torch.diff(error, dim=1).abs().mean()
         return {
-            "coefficients": functional.smooth_l1_loss(error, torch.zeros_like(error)),
+            "coefficients": (self.channel * functional.smooth_l1_loss(
+                error, torch.zeros_like(error), reduction="none")).mean(),
             "gap": (gap - true_gap).abs().mean() / _GAP_UNIT,
             "width": (width - true_width).abs().mean() / _WIDTH_UNIT,
             "velocity": 3 * moved.abs().mean() + faster,

@@ -11,6 +11,7 @@ import torch
 from core.arkit import EMOTIONS, EXPRESSION_NAMES
 from core.errors import ExitCode, UserError
 from core.features import log_mel
+from core.lips import INDEX, LipMap
 from core.models.checkpoint import save_checkpoint
 from core.models.expression import (
     ExpressionModel,
@@ -90,6 +91,19 @@ def test_seed_and_temperature(model):
 def test_neutral_expression_is_the_speech(model):
     found = model.predict(voice(2))
     np.testing.assert_allclose(found.expression, found.speech, atol=1e-6)
+
+
+def test_emotion_does_not_part_lips_that_speech_shuts():
+    lips = LipMap.from_head()
+    speech = np.zeros((3, 42))
+    speech[1, INDEX["jawOpen"]], speech[1, INDEX["mouthClose"]] = 0.2, 0.2
+    speech[2, INDEX["jawOpen"]] = 0.3
+    face = speech.copy()
+    face[:, [INDEX["noseSneerLeft"], INDEX["noseSneerRight"], INDEX["mouthUpperUpLeft"]]] = 0.8
+    kept = lips.keep_shut(face, speech)
+    assert (face @ lips.gap)[:2].min() > 0.03
+    assert (kept @ lips.gap)[:2].max() < 0.012
+    np.testing.assert_array_equal(kept[2], face[2])
 
 
 def test_progress_counts_chunks(model):

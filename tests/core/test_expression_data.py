@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from core.arkit import EMOTIONS, EXPRESSION_NAMES
+from core.lips import INDEX, LipMap
 from core.training.augment import change_sound, change_speed, change_throat
 from core.training.data.align import grid_text
 from core.training.data.grid import held_out_names
-from core.training.data.lips import INDEX, KIND_NAMES, LipMap, compose
+from core.training.data.lips import KIND_NAMES, compose
 from core.training.data.phones import KINDS, Phone, from_arpabet, from_ipa, from_sampa, spread
 from core.training.data.prepare import Clip, emodb_phones, read, write
 from core.training.data.synthesis import ESPEAK_VOICES, SENTENCES

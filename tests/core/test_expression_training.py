@@ -9,9 +9,10 @@ import torch
 
 from core.errors import ExitCode, UserError
 from core.evaluation import speech as evaluation
+from core.lips import INDEX, LipMap
 from core.models.expression_network import ExpressionConfig
 from core.training import expression as training
-from core.training.data.lips import INDEX, KIND_NAMES, LipMap
+from core.training.data.lips import KIND_NAMES
 from core.training.data.prepare import Clip
 
 TINY = ExpressionConfig(

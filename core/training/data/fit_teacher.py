@@ -18,8 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ...lips import LipMap
 from .grid import TrackedClip, tracked_clips
-from .lips import KIND_NAMES, LipMap
+from .lips import KIND_NAMES
 from .teacher import Teacher, raw_tracks
 
 log = logging.getLogger(__name__)

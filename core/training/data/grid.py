@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...arkit import EXPRESSION_NAMES
-from .lips import LipMap
+from ...lips import LipMap
 from .phones import Phone, from_arpabet, spread
 from .teacher import rest
 

@@ -1,57 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Between lips as seen and coefficients: what each coefficient does to the lips of the head.
+"""From lips as seen or wanted to coefficients.
 
-Blendshapes are linear, so the signed opening and the width of the mouth are too. Lengths are in
-distances between the outer eye corners. Arrays of coefficients are (T, 42), ``EXPRESSION_NAMES``.
+Lengths are in distances between the outer eye corners, coefficients (T, 42), ``EXPRESSION_NAMES``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ...arkit import EXPRESSION_NAMES
+from ...lips import INDEX, LipMap
 from .phones import KINDS
 
 Array = npt.NDArray[np.float64]
 
-HEAD: Final = Path(__file__).resolve().parents[2] / "assets" / "head.npz"
-INDEX: Final = {name: i for i, name in enumerate(EXPRESSION_NAMES)}
 KIND_NAMES: Final = tuple(KINDS)
 _MOST_LIP = 0.55
 """lips part by themselves up to this; what is missing the jaw opens"""
-
-
-@dataclass(frozen=True)
-class LipMap:
-    """Effect of each coefficient on the lips."""
-
-    gap: Array
-    """(42,) on the signed opening at the middle of the lips"""
-    width: Array
-    """(42,) on the distance of the mouth corners"""
-    chin: Array
-    """(42,) on the drop of the chin"""
-
-    @staticmethod
-    def from_head(path: Path = HEAD) -> LipMap:
-        """Measure the built-in head."""
-        with np.load(path, allow_pickle=False) as head:
-            at = dict(zip(map(str, head["landmark_names"]), head["landmark_indices"]))
-            names = list(map(str, head["shape_names"]))
-            deltas = head["shape_deltas"].astype(np.float64)
-            rest = head["vertices"].astype(np.float64)
-        moved = deltas[[names.index(n) for n in EXPRESSION_NAMES]]
-        eyes = np.linalg.norm(rest[at["eye_outer_left"]] - rest[at["eye_outer_right"]])
-        return LipMap(
-            (moved[:, at["lip_upper_inner"], 1] - moved[:, at["lip_lower_inner"], 1]) / eyes,
-            (moved[:, at["lip_corner_left"], 0] - moved[:, at["lip_corner_right"], 0]) / eyes,
-            -moved[:, at["chin"], 1] / eyes,
-        )
 
 
 def compose(

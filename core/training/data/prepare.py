@@ -20,9 +20,10 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import uniform_filter1d
 
 from ...audio import SAMPLE_RATE, load
+from ...lips import LipMap
 from ...mouth import RATE
 from .grid import read_phones, tracked_clips
-from .lips import KIND_NAMES, LipMap, compose
+from .lips import KIND_NAMES, compose
 from .phones import SILENCE, Phone, from_sampa, spread
 from .synthesis import corpus as synthesised
 from .teacher import SHAPES, Teacher, closures, opening, raw_tracks, rest, teach

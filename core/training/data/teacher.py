@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .lips import KIND_NAMES, LipMap, compose
+from ...lips import LipMap
+from .lips import KIND_NAMES, compose
 from .phones import BILABIAL, KINDS, SILENCE, Phone
 
 Array = npt.NDArray[np.float64]

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each expression coefficient does to the lips of the built-in head.
+
+- No ``bpy`` module use; numpy only.
+
+Blendshapes are linear, so the signed opening and the width of the mouth are too. Lengths are in
+distances between the outer eye corners, coefficients in the order of ``EXPRESSION_NAMES``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .arkit import EXPRESSION_NAMES
+from .head.model import HeadModel
+
+Array = npt.NDArray[np.float64]
+
+INDEX: Final = {name: i for i, name in enumerate(EXPRESSION_NAMES)}
+
+
+@dataclass(frozen=True)
+class LipMap:
+    """Effect of each coefficient on the lips."""
+
+    gap: Array
+    """(42,) on the signed opening at the middle of the lips"""
+    width: Array
+    """(42,) on the distance of the mouth corners"""
+    chin: Array
+    """(42,) on the drop of the chin"""
+
+    @staticmethod
+    @lru_cache(maxsize=1)
+    def from_head() -> LipMap:
+        """Measure the built-in head."""
+        head = HeadModel.load()
+        rest = head.vertices.astype(np.float64)
+        rows = [head.shape_names.index(n) for n in EXPRESSION_NAMES]
+        moved = head.shape_deltas[rows].astype(np.float64)
+        left, right = (head.landmark(f"eye_outer_{side}") for side in ("left", "right"))
+        eyes = np.linalg.norm(rest[left] - rest[right])
+
+        def difference(a: str, b: str, axis: int) -> Array:
+            return np.asarray((moved[:, head.landmark(a), axis] - moved[:, head.landmark(b), axis]) / eyes)
+
+        return LipMap(
+            difference("lip_upper_inner", "lip_lower_inner", 1),
+            difference("lip_corner_left", "lip_corner_right", 0),
+            np.asarray(-moved[:, head.landmark("chin"), 1] / eyes),
+        )
+
+    def keep_shut(self, face: Array, speech: Array, near: float = 0.025) -> Array:
+        """Close what emotion has parted where speech holds the lips shut.
+
+        Args:
+            face: (T, 42) with emotion
+            speech: (T, 42) without
+            near: opening of the speech under which the lips begin to count as held shut
+
+        Returns:
+            (T, 42) with more mouthClose, and less of what parts the lips where that is not enough.
+
+        """
+        shut = np.clip(1 - np.maximum(speech @ self.gap, 0) / near, 0, 1)
+        parted = np.maximum(face @ self.gap - np.maximum(speech @ self.gap, 0), 0) * shut
+        out = np.array(face, np.float64)
+        out[:, INDEX["mouthClose"]] += parted / -self.gap[INDEX["mouthClose"]]
+        return np.clip(out, 0, 1)
