@@ -17,6 +17,7 @@ import bpy
 
 from ..core.arkit import EMOTIONS
 from ..core.errors import Cancelled, ExitCode, UserError
+from ..core.tracks import FaceTracks
 from . import avatar_scene, baking, bench, character, head_object, sequencer, tasks, validation
 from . import blender_compat as compat
 from .session import session
@@ -129,6 +130,9 @@ def _character(name: str | None, *, add: bool = False) -> bpy.types.Object:
 def _animate(arguments: argparse.Namespace) -> str:
     _check_place(arguments)
     _require(validation.no_engine(bpy.context), ExitCode.MISSING)
+    fresh = not bpy.data.filepath and not arguments.character and bpy.context.scene.gmtalker.character is None
+    if fresh:  # no file was opened: a head in a scene of its own, without the start-up cube
+        bpy.ops.wm.read_homefile(use_empty=True)
     obj = _character(arguments.character, add=True)
     settings = obj.gmtalker
     settings.voice_source, settings.voice = "FILE", str(arguments.voice.absolute())
@@ -142,7 +146,17 @@ def _animate(arguments: argparse.Namespace) -> str:
         settings.parts = _parts(arguments.parts)
     with _Place(arguments, obj):
         message = _run(tasks.Generate(bpy.context, obj))
+        if fresh:
+            _show_all(obj)
     return f"{message} {bpy.data.filepath}"
+
+
+def _show_all(obj: bpy.types.Object) -> None:
+    """Let the scene last as long as the voice."""
+    tracks = FaceTracks.load(bpy.path.abspath(obj.gmtalker.tracks))
+    scene, first = bpy.context.scene, obj.gmtalker.frame_start
+    scene.frame_start, scene.frame_end = max(0, first), max(1, first + len(tracks) - 1)
+    scene.frame_set(scene.frame_start)
 
 
 def _render(arguments: argparse.Namespace) -> str:

@@ -23,12 +23,15 @@ def avatar(home):
 def test_animate_render_and_film_in_one_go(command, voice, engine, avatar, tmp_path, capsys):
     import bpy
 
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
     blend = tmp_path / "Szene ü.blend"
     words = ["animate", str(voice), "--emotion", "happy=0.8,sad=0.1", "--start-frame", "5", "--seed", "2"]
     assert command([*words, "-o", str(blend)]) == 0
-    assert f"Baked 50 frames on 'Head'. {blend}" in capsys.readouterr().out
+    assert f"Baked 48 frames on 'Head'. {blend}" in capsys.readouterr().out
     assert [p.name for p in tmp_path.glob("*.blend*")] == [blend.name], "no backup of a half-made file"
     bpy.ops.wm.open_mainfile(filepath=str(blend))
+    assert sorted(o.name for o in bpy.data.objects) == ["Head", "Head Mesh"]
+    assert (bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (5, 52)
     settings = bpy.data.objects["Head"].gmtalker
     assert settings.happy == pytest.approx(0.8)
     assert settings.tracks == "//gmtalker/Head/tracks.npz"
