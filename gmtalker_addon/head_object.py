@@ -234,6 +234,7 @@ def _armature(context: bpy.types.Context, name: str, data: HeadData) -> bpy.type
     for bone in rig.pose.bones:
         bone.rotation_mode = "XYZ" if bone.name.startswith("eye") else "QUATERNION"
     rig.show_in_front = True
+    rig.data.display_type = "STICK"  # the face stays in view
     return rig
 
 
