@@ -20,6 +20,7 @@ from .audio import SAMPLE_RATE
 from .errors import ExitCode, UserError
 from .pipeline import animate, load_models
 from .protocol import AnimateParams, RenderParams
+from .tracks import FaceTracks
 from .version import installed, version
 
 VOICE_SECONDS: Final = 60.0
@@ -42,12 +43,13 @@ def bench(avatar: str, threads: int | None = None) -> int:
         write_wav(voice, synthetic_voice(VOICE_SECONDS))
         params = AnimateParams(voice=str(voice), output=str(voice.with_suffix(".npz")))
         load_models.cache_clear()
-        _row("animate 60 s of voice, networks not loaded", _timed(params), "s")
-        seconds = _timed(params)
+        _row("animate 60 s of voice, networks not loaded", _timed(params)[0], "s")
+        seconds, tracks = _timed(params)
         _row("animate 60 s of voice, networks loaded", seconds, "s")
         _row("  seconds of work per second of voice", seconds / VOICE_SECONDS, "")
+        tracks.cut(0, FRAMES).save(Path(folder, "tracks.npz"))
         for size in (256, 512):
-            _render_row(params, avatar, size, Path(folder))
+            _render_row(Path(folder), avatar, size)
     return ExitCode.DONE
 
 
@@ -91,23 +93,21 @@ def write_wav(path: Path, samples: npt.NDArray[np.float32]) -> None:
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
-def _timed(params: AnimateParams) -> float:
+def _timed(params: AnimateParams) -> tuple[float, FaceTracks]:
     began = time.perf_counter()
-    animate(params)
-    return time.perf_counter() - began
+    tracks = animate(params)
+    return time.perf_counter() - began, tracks
 
 
-def _render_row(params: AnimateParams, avatar: str, size: int, folder: Path) -> None:
+def _render_row(folder: Path, avatar: str, size: int) -> None:
     from .render import render
 
     label = f"render {avatar} at {size} x {size}"
-    tracks = folder / "tracks.npz"
-    animate(params).cut(0, FRAMES).save(tracks)
-    out = folder / f"frames{size}"
+    tracks, out = str(folder / "tracks.npz"), str(folder / f"frames{size}")
     try:
-        render(RenderParams(str(tracks), avatar, str(out), (1, 1), size))
+        render(RenderParams(tracks, avatar, out, (1, 1), size))
         began = time.perf_counter()
-        render(RenderParams(str(tracks), avatar, str(out), (2, FRAMES + 1), size))
+        render(RenderParams(tracks, avatar, out, (2, FRAMES + 1), size))
     except UserError as error:
         print(f"{label}: {error}")
         return
