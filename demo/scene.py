@@ -35,7 +35,7 @@ MOODS = (
 )
 """The emotion curve: at which part of the line which emotion is keyed."""
 COLUMNS = 8
-HEAD_SIZE = 320
+HEAD_SIZE = 256
 
 log = logging.getLogger("demo")
 times = {}
@@ -139,7 +139,7 @@ def render_heads(scene, folder, frames):
     kept = render.filepath, render.resolution_x, render.resolution_y, render.use_sequencer
     render.engine = "CYCLES"
     scene.cycles.device = "CPU"
-    scene.cycles.samples = 16
+    scene.cycles.samples = 12
     scene.cycles.use_denoising = True
     scene.view_settings.view_transform = "Standard"
     render.use_sequencer = False

@@ -17,7 +17,7 @@ from .errors import MISSING, UserError
 from .places import ROOT, home
 from .progress import say
 
-LIMIT = 20 * 60
+LIMIT = 25 * 60
 """Seconds after which a step counts as hanging."""
 _IN_BLENDER = (
     "import os, pytest, sys; code = pytest.main(sys.argv[1:]); sys.stdout.flush(); os._exit(code)"
