@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..avatars import Avatar, AvatarCard, load, save_avatar
-from ..errors import UserError
+from ..errors import Cancelled, UserError
 from ..evaluation.head import evaluate, sheet, table
 from ..files import write_bytes
 from ..models.head import HeadConfig, HeadNetwork
@@ -54,7 +55,10 @@ class HeadTraining:
     """Of the weights' moving average, which is what the avatar keeps (StyleAvatar: 0.99778)."""
     seed: int = 0
     """Same seed, same weights."""
-    save_every: int = 500
+    clip: float = 2.0
+    """A gradient is shortened to so many times its usual length: after one wild batch Adam would
+    otherwise move every weight by full steps, and the network would begin anew."""
+    save_every: int = 100
     """Batches between the states that a resumed run starts from."""
 
 
@@ -75,6 +79,7 @@ class HeadTrainer:
             lr=plan.rate, betas=(0.9, 0.99), fused=True,
         )  # fmt: skip
         self.step = 0
+        self.mean = self.length = torch.inf
 
     def train_step(self, batch: Batch, weights: LossWeights) -> float:
         """One batch; returns its loss."""
@@ -88,11 +93,26 @@ class HeadTrainer:
         loss = head_loss(rgb.float(), batch.truth, batch.attention, weights)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
         self.step += 1
+        value = float(loss.detach())
+        if self._clip():
+            self.optimiser.step()
+            self.mean = _follow(self.mean, value)
+        else:
+            log.warning("batch %d left out: its gradient is no number", self.step)
         self._average()
-        return float(loss.detach())
+        return value
+
+    def _clip(self) -> bool:
+        """Shortens a wild gradient; False if it is not finite."""
+        longest = self.plan.clip * self.length
+        length = float(nn.utils.clip_grad_norm_(self.network.parameters(), longest))
+        if not math.isfinite(length):
+            return False
+        if length > 10 * self.length:
+            log.warning("batch %d: gradient %.3g, usually %.3g", self.step, length, self.length)
+        self.length = _follow(self.length, min(length, longest))
+        return True
 
     def _pace(self) -> float:
         rise = min(1.0, (self.step + 1) / self.plan.warm_up)
@@ -110,7 +130,10 @@ class HeadTrainer:
 
     def save(self, path: Path) -> None:
         """Writes everything that a resumed run needs."""
-        state: dict[str, Tensor] = {"step": torch.tensor(self.step)}
+        state = {
+            "step": torch.tensor(self.step),
+            "usual": torch.tensor([self.mean, self.length], dtype=torch.float64),
+        }
         for part, module in (("network", self.network), ("average", self.average)):
             state |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
         for index, slot in self.optimiser.state_dict()["state"].items():
@@ -137,6 +160,12 @@ class HeadTrainer:
         kept = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**kept, "state": slots})
         self.step = int(state["step"])
+        self.mean, self.length = state["usual"].tolist()
+
+
+def _follow(mean: float, value: float) -> float:
+    """A moving average that begins with its first value."""
+    return value if math.isinf(mean) else 0.98 * mean + 0.02 * value
 
 
 def train(
@@ -160,18 +189,22 @@ def train(
         log.info("goes on from batch %d", trainer.step)
     each = len(cache) // plan.batch
     weights = LossWeights()
-    began, first, mean = time.monotonic(), trainer.step, 0.0
-    while trainer.step < plan.steps:
-        epoch, place = divmod(trainer.step, each)
-        rows = shuffled(len(cache), plan.seed, epoch)[place * plan.batch : (place + 1) * plan.batch]
-        loss = trainer.train_step(cache.batch(rows), weights)
-        mean = loss if trainer.step == first + 1 else 0.98 * mean + 0.02 * loss
-        progress("training", trainer.step, plan.steps)
-        if trainer.step % 50 == 0:
-            pace = (time.monotonic() - began) / (trainer.step - first)
-            log.info("batch %d: loss %.4f, %.3f s a batch", trainer.step, mean, pace)
-        if trainer.step % plan.save_every == 0:
-            trainer.save(state)
+    began, first = time.monotonic(), trainer.step
+    try:
+        while trainer.step < plan.steps:
+            epoch, place = divmod(trainer.step, each)
+            order = shuffled(len(cache), plan.seed, epoch)
+            rows = order[place * plan.batch : (place + 1) * plan.batch]
+            trainer.train_step(cache.batch(rows), weights)
+            progress("training", trainer.step, plan.steps)
+            if trainer.step % 50 == 0:
+                pace = (time.monotonic() - began) / (trainer.step - first)
+                log.info("batch %d: loss %.4f, %.3f s a batch", trainer.step, trainer.mean, pace)
+            if trainer.step % plan.save_every == 0:
+                trainer.save(state)
+    except (KeyboardInterrupt, Cancelled):
+        trainer.save(state)
+        raise
     trainer.save(state)
     return trainer.average
 
