@@ -61,7 +61,7 @@ def build_avatar(context: bpy.types.Context, data: HeadData) -> bpy.types.Object
         data: her head, as `character_head` gives it.
 
     """
-    rig = create_head(context, "ada", data=_without(data, "lash"), look=LOOK)
+    rig = create_head(context, "ada", data=_without(_without(data, "lash"), "brow"), look=LOOK)
     rig.hide_render = rig.hide_viewport = False
     _add_bob(context, rig, data, STRANDS)
     _add_bound(context, rig, data, "brows", *hair.brows(data, 600, 3), radius=0.00011)

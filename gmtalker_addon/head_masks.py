@@ -70,13 +70,11 @@ def hairline(data: HeadData, points: Array) -> Array:
 def masks(data: HeadData) -> dict[str, Array]:
     """Point attributes (V,) of the skin.
 
-    `brow_paint`, `lips`, `mottle`, `flush`, `scalp`, `lid`, `crease_brow` and `crease_forehead` are
-    0..1; `brow` and `brow_width` are metres, as above.
+    `lips`, `mottle`, `flush`, `scalp`, `lid`, `crease_brow` and `crease_forehead` are 0..1; `brow` and `brow_width` are metres, as above.
     """
     points = np.asarray(data["vertices"], np.float64)
     skin = data["vertex_part"] == list(data["part_names"]).index("skin")
     out = {
-        "brow_paint": np.asarray(data["brow_mask"], np.float64),
         "brow": brow_offset(data, points),
         "brow_width": brow_width(data, points),
         "mottle": _mottle(points),

@@ -31,8 +31,8 @@ class Look:
     iris: Colour = (0.055, 0.030, 0.016)
     iris_inner: Colour = (0.12, 0.068, 0.030)
     freckles: float = 0.0
-    painted_brows: float = 1.0
-    """1: brows are strokes of paint; less where hair grows over them."""
+    painted_brows: float = 0.0
+    """How far the skin under grown brows takes their colour."""
     shadowed_scalp: float = 0.0
     """How far the scalp takes the hair's colour."""
     subsurface: float = 0.18
@@ -50,7 +50,7 @@ def _material(name: str, look: Look, prefix: str) -> bpy.types.Material:
     material = bpy.data.materials.new(f"{prefix} {name}")
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
-    material.diffuse_color = (*colour, 1.0)
+    material.diffuse_color = (*(c**0.7 for c in colour), 1.0)
     material.roughness = 0.5
     build(Graph(material.node_tree), look)
     return material
@@ -62,7 +62,8 @@ def _maker(name: str, look: Look) -> tuple[Callable[[Graph, Look], None], Colour
         "gums": (_gums, (0.42, 0.13, 0.12)),
         "tongue": (_tongue, (0.45, 0.16, 0.15)),
         "mouth": (_mouth, (0.18, 0.04, 0.035)),
-        "lash": (_hair_paint, look.brows),
+        "lash": (_lash, look.brows),
+        "brow": (_brow, look.brows),
         "pupil": (_eye, (0.0, 0.0, 0.0)),
         "iris": (_eye, look.iris_inner),
         "sclera": (_eye, (0.78, 0.75, 0.72)),
@@ -124,16 +125,9 @@ def _skin_colour(g: Graph, look: Look, rest, mask, state):
     lip_tone = g.mix(g.smooth(mottle, 0.35, 0.7), tuple(c * 0.85 for c in look.lips), look.lips)
     colour = g.mix(mask["lips"], colour, lip_tone)
     colour = g.mix(g.math("MULTIPLY", mask["lid"], 0.25), colour, tuple(c * 0.55 for c in look.flush))
-    brow = _brow_strokes(g, rest) if look.painted_brows > 0.5 else _brow_shadow(g, mask["brow"])
+    brow = _brow_shadow(g, mask["brow"])
     colour = g.mix(g.math("MULTIPLY", brow, look.painted_brows), colour, look.brows)
     return g.mix(g.math("MULTIPLY", mask["scalp"], look.shadowed_scalp), colour, look.hair)
-
-
-def _brow_strokes(g: Graph, rest):
-    """Painted hairs: they lie along the brow, so the pattern is squeezed across it only."""
-    along = g.node("ShaderNodeMapping", {"Vector": rest, "Scale": (0.35, 1.4, 0.35)}).outputs[0]
-    hairs = g.math("SUBTRACT", g.noise(along, 330.0, 2.0), 0.55)
-    return g.smooth(g.math("ADD", g.attribute("brow_paint").outputs["Fac"], hairs), 0.12, 0.55)
 
 
 def _brow_shadow(g: Graph, height):
@@ -209,8 +203,17 @@ def _mouth(g: Graph, look: Look) -> None:
     _wet(g, (0.10, 0.02, 0.018), (0.20, 0.05, 0.045), 120.0)
 
 
-def _hair_paint(g: Graph, look: Look) -> None:
-    g.output(_principled(g, look.brows, 0.5).outputs[0])
+def _lash(g: Graph, look: Look) -> None:
+    g.output(_principled(g, tuple(c * 0.4 for c in look.brows), 0.5).outputs[0])
+
+
+def _brow(g: Graph, look: Look) -> None:
+    """Painted hairs: they lie along the brow, so the pattern is squeezed across it only."""
+    rest = g.attribute("rest").outputs["Vector"]
+    along = g.node("ShaderNodeMapping", {"Vector": rest, "Scale": (0.35, 1.4, 0.35)}).outputs[0]
+    hairs = g.smooth(g.noise(along, 330.0, 2.0), 0.68, 0.45)
+    skin = tuple(0.5 * s + 0.5 * b for s, b in zip(look.skin, look.brows, strict=True))
+    g.output(_principled(g, g.mix(hairs, skin, look.brows), 0.55).outputs[0])
 
 
 def hair_material(name: str, colour: Colour, tip: Colour) -> bpy.types.Material:
@@ -218,7 +221,7 @@ def hair_material(name: str, colour: Colour, tip: Colour) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
-    material.diffuse_color = (*colour, 1.0)
+    material.diffuse_color = (*(c**0.7 for c in colour), 1.0)
     g = Graph(material.node_tree)
     info = g.node("ShaderNodeHairInfo")
     along, chance = info.outputs["Intercept"], info.outputs["Random"]
@@ -241,7 +244,7 @@ def cloth_material(name: str, colour: Colour) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
     if bpy.app.version < (5, 0, 0):
         material.use_nodes = True
-    material.diffuse_color = (*colour, 1.0)
+    material.diffuse_color = (*(c**0.7 for c in colour), 1.0)
     g = Graph(material.node_tree)
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
     knit = g.noise(place, 900.0, 2.0)
