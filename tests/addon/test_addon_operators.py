@@ -133,6 +133,27 @@ def test_render_frames_go_to_the_sequencer_in_sync(ready, scene, module):
     assert len(compat.all_strips(scene)) == 2
 
 
+def test_each_frame_is_shown_at_its_time(ready, scene, tmp_path):
+    """The fake engine's frame i is grey of level i."""
+    import bpy
+
+    ready.gmtalker.frame_start = 5
+    ops().generate()
+    ops().render_frames()
+    ops().film_settings(filepath=str(tmp_path / "film.mp4"))
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "IMAGE"
+    settings.file_format = "PNG"
+    for frame in (5, 20, 54):
+        scene.frame_set(frame)
+        scene.render.filepath = str(tmp_path / f"{frame}.png")
+        bpy.ops.render.render(write_still=True)
+        image = bpy.data.images.load(scene.render.filepath)
+        assert tuple(image.size) == (256, 256)
+        assert image.pixels[0] * 255 == pytest.approx(frame - 5, abs=0.6)
+
+
 def test_strips_of_the_artist_stay(ready, scene, voice, module):
     compat = module("gmtalker_addon.blender_compat")
     mine = compat.strips(scene).new_sound("mine", str(voice), 1, 1)
