@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MARK: Final = "gmtalker"
 """The custom property of our strips: what they are, and whose."""
 
+PIECE: Final = 2000
+"""Frames in one strip: each added element copies those before it."""
+
 
 def mark(kind: str, owner: bpy.types.Object) -> str:
     return f"{kind}:{owner.name}"
@@ -61,19 +64,21 @@ def _plays(strip: Any, path: Path, first: int) -> bool:
 
 def place_frames(
     scene: bpy.types.Scene, owner: bpy.types.Object, frames: Sequence[Path], first: int, sound: Any
-) -> Any:
-    """The frames as one image strip, above the sound strip; replaces an earlier one."""
+) -> None:
+    """The frames as an image strip above the sound strip (a long one in pieces); replaces an earlier one."""
     _remove(scene, ours(scene, "frames", owner))
-    strips = compat.strips(scene)
     above = sound.channel + 1 if sound is not None else 1
     channel = _free_channel(scene, first, first + len(frames), above)
-    strip = strips.new_image(f"{owner.name} frames", str(frames[0]), channel, first, fit_method="FIT")
-    for frame in frames[1:]:
-        strip.elements.append(frame.name)
-    strip.directory = relative(frames[0].parent) + "/"
-    strip[MARK] = mark("frames", owner)
+    for begin in range(0, len(frames), PIECE):
+        piece = frames[begin : begin + PIECE]
+        strip = compat.strips(scene).new_image(
+            f"{owner.name} frames", str(piece[0]), channel, first + begin, fit_method="FIT"
+        )
+        for frame in piece[1:]:
+            strip.elements.append(frame.name)
+        strip.directory = relative(frames[0].parent) + "/"
+        strip[MARK] = mark("frames", owner)
     compat.show_in_sequencer(scene)
-    return strip
 
 
 def relative(path: Path) -> str:
@@ -111,10 +116,10 @@ def film_span(scene: bpy.types.Scene, owner: bpy.types.Object) -> tuple[int, int
     if not found:
         raise UserError(f"'{owner.name}' has no rendered frames in the Sequencer.",
                         "Press 'Render Frames' first.")  # fmt: skip
-    begin, end = compat.strip_span(found[0])
+    spans = [compat.strip_span(strip) for strip in found]
     element = found[0].elements[0]
     size = (element.orig_width, element.orig_height)
-    return begin, end - 1, size
+    return min(b for b, _ in spans), max(e for _, e in spans) - 1, size
 
 
 def set_film(scene: bpy.types.Scene, owner: bpy.types.Object, path: str) -> None:

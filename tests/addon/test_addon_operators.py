@@ -154,6 +154,19 @@ def test_each_frame_is_shown_at_its_time(ready, scene, tmp_path):
         assert image.pixels[0] * 255 == pytest.approx(frame - 5, abs=0.6)
 
 
+def test_long_frames_lie_in_pieces_without_a_gap(face, scene, module, tmp_path):
+    sequencer, compat = module("gmtalker_addon.sequencer"), module("gmtalker_addon.blender_compat")
+    frames = [tmp_path / f"frame_{i + 1:06d}.png" for i in range(4500)]
+    for _ in range(2):
+        sequencer.place_frames(scene, face, frames, 11, None)
+        strips = sorted(compat.all_strips(scene), key=compat.strip_span)
+        spans = [(11, 2011), (2011, 4011), (4011, 4511)]
+        assert [compat.strip_span(s) for s in strips] == spans
+        assert {s.channel for s in strips} == {1}
+        assert [e.filename for s in strips for e in s.elements] == [f.name for f in frames]
+    assert sequencer.film_span(scene, face)[:2] == (11, 4510)
+
+
 def test_strips_of_the_artist_stay(ready, scene, voice, module):
     compat = module("gmtalker_addon.blender_compat")
     mine = compat.strips(scene).new_sound("mine", str(voice), 1, 1)
