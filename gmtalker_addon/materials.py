@@ -101,7 +101,7 @@ def _relief(g: Graph, look: Look, rest):
     if not look.pores:
         return 0.46, creases
     fine, pores = g.noise(rest, 420.0, 4.0), g.cells(rest, 900.0).outputs[0]
-    height = g.math("ADD", g.math("MULTIPLY", fine, 0.00022), g.math("MULTIPLY", pores, 0.00016))
+    height = g.math("ADD", g.math("MULTIPLY", fine, 0.00014), g.math("MULTIPLY", pores, 0.0001))
     roughness = g.math("ADD", g.math("MULTIPLY", fine, 0.22), 0.36)
     return roughness, g.math("ADD", height, creases)
 

@@ -96,8 +96,8 @@ def test_missing_and_broken_head_files(heads: Any, module: Any, tmp_path: Path) 
     assert broken.value.code == 3
 
 
-def test_lids_of_the_character_clear_her_eyes(avatar: Any) -> None:
-    data = avatar.character_head()
+def test_lids_of_the_character_clear_her_eyes(module: Any) -> None:
+    data = module("gmtalker_addon.avatar_head").character_head()
     names, points = list(data["shape_names"]), data["vertices"].astype(np.float64)
     radius = float(data["eye_radius"])
     parts = [str(n) for n in data["part_names"]]
