@@ -248,7 +248,7 @@ def _describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:
         lines += ["", "Frames held out of the training (sheet.png: truth left, made right):", "",
                   table(figures)]  # fmt: skip
         columns = min(4, len(held))
-        write_bytes(avatar.folder / "sheet.png", sheet(truth[:16], made[:16], columns))
+        write_bytes(avatar.folder / "sheet.png", sheet(truth[:8], made[:8], columns))
     write_bytes(avatar.folder / "card.md", ("\n".join(lines) + "\n").encode())
 
 

@@ -156,9 +156,12 @@ def load_set(folder: Path) -> RenderSet:
 
 
 def write_design(folder: Path, name: str, size: int, design: PoseDesign, camera: Camera) -> None:
-    """Writes the plan of a set: `params.npz` and `set.json`; every 16th frame is held out."""
+    """Writes the plan of a set: `params.npz` and `set.json`; every 15th frame is held out.
+
+    Not every 16th: emotions come in turn, and those would all show the same one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    info = SetInfo(name, size, camera, tuple(range(16, design.count + 1, 16)))
+    info = SetInfo(name, size, camera, tuple(range(15, design.count + 1, 15)))
     np.savez_compressed(folder / "params.npz", **design_poses(design))
     text = json.dumps({"format": FORMAT, "version": VERSION, **asdict(info)}, indent=1)
     (folder / "set.json").write_text(text + "\n", encoding="utf-8")
