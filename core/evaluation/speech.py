@@ -7,7 +7,8 @@ Definitions (lengths in distances between the outer eye corners; lip opening and
 vertical gap and the corner distance of the built-in head, which ``core measure`` gives too):
 
 - r, velocity, width: Pearson correlation with tracked film at lag 0, at the film's frames; medians
-  over clips. Amplitude: standard deviation of the predicted opening over the tracked one.
+  over clips. While speaking: the same r without silences, in which filmed mouths often stand open
+  and this one rests. Amplitude: standard deviation of the predicted opening over the tracked one.
 - lag: shift of the prediction, -200 to 200 ms, at which r is greatest; positive is late.
 - closures: share of /p b m/ in which the opening falls under ``SHUT``; false: share of open vowels
   of 60 ms or more whose median opening does.
@@ -80,10 +81,12 @@ def against_film(
             correlation(seen(width), clip.width),
             seen(gap).std() / clip.gap.std(),
             1000 * _LAGS[int(np.argmax(shifted))],
+            correlation(seen(gap)[clip.speaking > 0.5], clip.gap[clip.speaking > 0.5]),
         ))  # fmt: skip
     middle = np.median(rows, 0)
     lags = np.array(rows)[:, 4]
-    figures = dict(zip(("r", "velocity r", "width r", "amplitude", "lag ms"), map(float, middle)))
+    names = ("r", "velocity r", "width r", "amplitude", "lag ms", "r while speaking")
+    figures = dict(zip(names, map(float, middle)))
     return figures | {"lag spread ms": float(np.subtract(*np.percentile(lags, [75, 25])))}
 
 

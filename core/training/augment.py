@@ -60,6 +60,21 @@ def clip_and_gain(samples: Array, rng: np.random.Generator) -> Array:
     return np.asarray(samples * (10 ** rng.uniform(-1.2, 0) / peak), np.float32)
 
 
+def not_speech(count: int, rng: np.random.Generator) -> Array:
+    """What a microphone hears when nobody speaks: hiss of any colour, hum, tones, clicks."""
+    t = np.arange(count) / SAMPLE_RATE
+    sound = lfilter([1], [1, -rng.uniform(0, 0.97)], rng.standard_normal(count))
+    sound /= sound.std()
+    if rng.uniform() < 0.4:  # tones that come and go, a hum or a chord
+        for hz in rng.uniform(1, 4) * np.array([50, 100, 150, 220, 275, 330])[: rng.integers(1, 7)]:
+            sound += rng.uniform(0, 3) * np.sin(2 * np.pi * hz * t)
+    if rng.uniform() < 0.5:  # swells, slower than syllables
+        sound *= 1 + 0.8 * np.sin(2 * np.pi * rng.uniform(0.1, 0.8) * t + rng.uniform(0, 6.3))
+    if rng.uniform() < 0.3:
+        sound[rng.integers(0, count, 5)] += rng.uniform(3, 20)
+    return np.asarray(sound * 10 ** rng.uniform(-4, -1), np.float32)
+
+
 def change_sound(samples: Array, rng: np.random.Generator) -> Array:
     """A random chain of the above, without change of time."""
     out = microphone(samples, rng) if rng.uniform() < 0.6 else samples

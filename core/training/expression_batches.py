@@ -11,12 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..arkit import EXPRESSION_NAMES
 from ..audio import SAMPLE_RATE
 from ..features import log_mel
 from ..lips import LipMap
 from ..models.expression import coefficient_count
 from ..mouth import RATE
-from .augment import change_sound, change_speed, change_throat
+from .augment import change_sound, change_speed, change_throat, not_speech
 from .data.prepare import Clip
 from .emotion_faces import perform, random_weights, voice_of
 
@@ -25,6 +26,8 @@ Array = npt.NDArray[np.float32]
 CORPUS_SHARE = {"grid": 0.24, "emodb": 0.26, "librispeech": 0.16, "vctk": 0.08, "ljspeech": 0.05,
                 "flite": 0.10, "espeak": 0.11}  # fmt: skip
 """how often a batch draws from each corpus; kinds of voices count for more than minutes"""
+_NOBODY = 0.06
+"""share of windows in which nobody speaks"""
 
 
 class Batch(NamedTuple):
@@ -55,6 +58,15 @@ def resample_rows(rows: Array, factor: float, count: int) -> Array:
     return np.asarray(rows[low] * (1 - share) + rows[high] * share, np.float32)
 
 
+def _silent_clip(count: int, rng: np.random.Generator) -> Clip:
+    """Sound without a speaker, in which the mouth rests."""
+    frames = coefficient_count(count)
+    return Clip(
+        "", "nobody", not_speech(count, rng), np.zeros((frames, len(EXPRESSION_NAMES)), np.float32),
+        np.zeros(frames, np.int8), np.zeros(frames, np.float32), np.zeros(frames, np.bool_), False,
+    )  # fmt: skip
+
+
 class Windows:
     """Draws windows of a fixed length from clips, each time as another voice."""
 
@@ -70,8 +82,8 @@ class Windows:
 
     def window(self, rng: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
         """One row of a :class:`Batch`."""
-        group = self.groups[str(rng.choice(self.names, p=self.share))]
-        clip = group[rng.integers(len(group))]
+        nobody = self.augment and rng.uniform() < _NOBODY
+        clip = _silent_clip(self.samples, rng) if nobody else self._clip(rng)
         factor = float(rng.uniform(0.84, 1.2)) if self.augment else 1.0
         count = coefficient_count(self.samples)
         sound, mouth, awake, closed, kind = self._cut(clip, int(np.ceil(count * factor)) + 1, rng)
@@ -89,6 +101,10 @@ class Windows:
         weights = random_weights(count, rng)
         face = perform(mouth.astype(np.float64), weights, voice, self.lips, rng)
         return features, weights, face, mouth, kind.astype(np.int64), awake, closed
+
+    def _clip(self, rng: np.random.Generator) -> Clip:
+        group = self.groups[str(rng.choice(self.names, p=self.share))]
+        return group[rng.integers(len(group))]
 
     def _cut(self, clip: Clip, count: int, rng: np.random.Generator) -> tuple[Array, ...]:
         """Frames of a clip from a random place on; beyond its ends is silence, the mouth at rest."""
