@@ -114,9 +114,9 @@ def stage(scene, character):
     camera.data.lens = 85
     camera.location = aim + Vector((0.0, -0.74, 0.01))
     places = {
-        "Key": ((-0.7, -0.9, 0.6), 18, 0.7),
+        "Key": ((-0.7, -0.9, 0.5), 15, 0.8),
         "Fill": ((0.9, -0.7, 0.1), 6, 1.0),
-        "Rim": ((0.4, 0.8, 0.7), 14, 0.4),
+        "Rim": ((0.4, 0.8, 0.5), 7, 0.5),
     }
     for name, (place, power, size) in places.items():
         light = bpy.data.lights.new(name, "AREA")
