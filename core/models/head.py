@@ -213,17 +213,18 @@ class HeadNetwork(nn.Module):
 
         """
         skin, hair, still = self.looked_up(planes, surface, card)
-        bare = 1.0 - planes[:, -len(PARTS) :].float().sum(1, keepdim=True).clamp(max=1.0)
-        base = skin[:, :3] + bare * (hair[:, :3] + still[:, :3])
+        parts = planes[:, -len(PARTS) :].float()
+        bare = 1.0 - parts.sum(1, keepdim=True).clamp(max=1.0)
+        base = _smooth(skin[:, :3] + bare * (hair[:, :3] + still[:, :3]), parts)
         # One copy a part, to the layout and precision of the convolutions.
         kind = planes.device.type
         low = torch.is_autocast_enabled(kind)
         working = torch.get_autocast_dtype(kind) if low else skin.dtype
-        parts = [
+        features = [
             part.to(dtype=working, memory_format=torch.channels_last)
             for part in (planes, skin, hair, still)
         ]
-        colour: Tensor = self.unet(torch.cat(parts, 1), style)
+        colour: Tensor = self.unet(torch.cat(features, 1), style)
         return base + colour.float() + 0.5
 
     def looked_up(
@@ -260,6 +261,16 @@ def _noise(channels: int, size: int) -> Tensor:
     values = 0.1 * torch.randn(1, channels, size, size)
     values[:, :3] = 0.0
     return values
+
+
+def _smooth(rgb: Tensor, parts: Tensor) -> Tensor:
+    """Softens (B, 3, H, W) where parts meet: a mask is one sample a pixel and makes steps there."""
+    number = torch.arange(1, parts.shape[1] + 1, device=parts.device, dtype=parts.dtype)
+    which = (parts * number[:, None, None]).sum(1, keepdim=True)
+    around, blurred = (
+        F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False) for x in (which, rgb)
+    )
+    return torch.lerp(rgb, blurred, (3 * (which - around).abs()).clamp(max=1.0))
 
 
 def _look_up(texture: Tensor, place: Tensor) -> Tensor:

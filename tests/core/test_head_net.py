@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.conditioning import PLANES
+from core.conditioning import PARTS, PLANES
 from core.models.head import HeadConfig, HeadNetwork, StyledConv, tiny_head_network
 from core.precision import autocast
 
@@ -19,6 +19,8 @@ SIZE = 32
 def inputs(batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     planes = torch.rand(batch, len(PLANES), SIZE, SIZE, generator=generator)
+    planes[:, -len(PARTS) :] = 0
+    planes[:, -len(PARTS), 4:] = 1  # skin, below a strip of nothing
     surface = torch.rand(batch, SIZE, SIZE, 2, generator=generator) * 2 - 1
     card = torch.rand(batch, SIZE, SIZE, 2, generator=generator) * 2 - 1
     return planes, surface, card
@@ -111,6 +113,22 @@ def test_textures_are_seen_where_the_coordinates_say() -> None:
     torch.testing.assert_close(skin[0, :, 4:], expected[:, 4:], atol=1e-5, rtol=1e-5)
     assert skin[:, :, :4].abs().max() == 0
     assert torch.equal(still, network.backdrop)
+
+
+def test_edges_of_parts_are_softened_and_nothing_else() -> None:
+    network = tiny_head_network()
+    with torch.no_grad():
+        network.unet.colour.weight.zero_()
+        network.texture[:, :3] = 0.5
+        network.card.zero_()
+        network.backdrop.zero_()
+        planes, surface, card = inputs(1)
+        surface = surface.clamp(-0.9, 0.9)
+        surface[:, :4] = 2.0
+        rgb = network(planes, surface, card, style_of(network, 0))[0, 0]
+    assert (rgb[:3] == 0.5).all()
+    assert (rgb[5:] == 1.0).all()
+    assert ((rgb[3:5] > 0.6) & (rgb[3:5] < 0.9)).all()
 
 
 def test_every_weight_learns() -> None:
