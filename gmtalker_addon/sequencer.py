@@ -132,6 +132,9 @@ def set_film(scene: bpy.types.Scene, owner: bpy.types.Object, path: str) -> None
     compat.set_film_output(scene)
     render = scene.render
     render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+    for strip in ours(scene, "frames", owner):
+        # They were fitted into the size that the scene had when they came in.
+        strip.transform.scale_x = strip.transform.scale_y = 1.0
     render.use_sequencer = True
     render.use_file_extension = True
     render.filepath = path

@@ -90,12 +90,15 @@ def render(params: dict) -> dict:
 
 
 def png(size: int, level: int) -> bytes:
-    """A picture in one grey."""
+    """A picture in one grey with a white border of 4 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return pack(">I", len(data)) + kind + data + pack(">I", zlib.crc32(kind + data))
 
-    rows = (b"\0" + bytes([level]) * size * 3) * size
+    inner = size - 8
+    edge = (b"\0" + b"\xff" * size * 3) * 4
+    line = b"\0" + b"\xff" * 12 + bytes([level]) * inner * 3 + b"\xff" * 12
+    rows = edge + line * inner + edge
     head = pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
     parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts

@@ -134,7 +134,7 @@ def test_render_frames_go_to_the_sequencer_in_sync(ready, scene, module):
 
 
 def test_each_frame_is_shown_at_its_time(ready, scene, tmp_path):
-    """The fake engine's frame i is grey of level i."""
+    """The fake engine's frame i is grey of level i in a white border; the film shows all of it."""
     import bpy
 
     ready.gmtalker.frame_start = 5
@@ -151,7 +151,9 @@ def test_each_frame_is_shown_at_its_time(ready, scene, tmp_path):
         bpy.ops.render.render(write_still=True)
         image = bpy.data.images.load(scene.render.filepath)
         assert tuple(image.size) == (256, 256)
-        assert image.pixels[0] * 255 == pytest.approx(frame - 5, abs=0.6)
+        levels = np.array(image.pixels).reshape(256, 256, 4)[..., 0] * 255
+        assert levels[128, 128] == pytest.approx(frame - 5, abs=0.6)
+        assert levels[[1, 1, -2, -2], [1, -2, 1, -2]] == pytest.approx([255] * 4, abs=0.6)
 
 
 def test_long_frames_lie_in_pieces_without_a_gap(face, scene, module, tmp_path):
