@@ -139,7 +139,7 @@ def render_heads(scene, folder, frames):
     kept = render.filepath, render.resolution_x, render.resolution_y, render.use_sequencer
     render.engine = "CYCLES"
     scene.cycles.device = "CPU"
-    scene.cycles.samples = 12
+    scene.cycles.samples = 8
     scene.cycles.use_denoising = True
     scene.view_settings.view_transform = "Standard"
     render.use_sequencer = False
@@ -199,6 +199,7 @@ def main(folder, voice, package, seed, title):
         "frames_folder": str(rendered.relative_to(folder)),
         "fps": [FPS, 1],
         "avatar": AVATAR,
+        "font": str(Path(bpy.utils.system_resource("DATAFILES", path="fonts")) / "Inter.woff2"),
         "version": ".".join(map(str, version)),
         "times": times,
     }

@@ -44,22 +44,26 @@ class Curve:
     colour: Colour
 
 
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The typeface that Pillow carries."""
-    return ImageFont.load_default(size)
-
-
 class Sheet:
     """A canvas whose columns stand at even times over the line."""
 
-    def __init__(self, tracks: FaceTracks, columns: list[int], rows: int, plots: int) -> None:
+    def __init__(
+        self, tracks: FaceTracks, columns: list[int], rows: int, plots: int, typeface: str
+    ) -> None:
         self.tracks, self.columns = tracks, columns
+        self._font = ImageFont.truetype(typeface)
         width = 2 * MARGIN + LABEL + len(columns) * (TILE + GAP) - GAP
         height = 2 * MARGIN + 92 + rows * (TILE + GAP) + plots * (PLOT + GAP) + 26
         self.image = Image.new("RGB", (width, height), BACK)
         self.draw = ImageDraw.Draw(self.image)
         self.left, self.y = MARGIN + LABEL, MARGIN
         self.right = width - MARGIN
+
+    def write(
+        self, x: float, y: float, text: str, size: int, colour: Colour, anchor: str = "la"
+    ) -> None:
+        """A line of text, its upper left corner (or middle) at a place."""
+        self.draw.text((x, y), text, colour, self._font.font_variant(size=size), anchor)
 
     def x(self, index: Values | float) -> Values:
         """Where a track index stands: the columns' pictures are centred on their instants."""
@@ -70,8 +74,8 @@ class Sheet:
 
     def title(self, text: str, detail: str) -> None:
         """The two lines on top."""
-        self.draw.text((MARGIN, self.y), text, TEXT, font(38))
-        self.draw.text((MARGIN, self.y + 50), detail, FAINT, font(18))
+        self.write(MARGIN, self.y, text, 36, TEXT)
+        self.write(MARGIN, self.y + 50, detail, 18, FAINT)
         self.y += 92
 
     def pictures(self, label: str, paths: list[Path]) -> None:
@@ -115,9 +119,7 @@ class Sheet:
         """The seconds under the columns."""
         for index in self.columns:
             seconds = index / float(self.tracks.fps) + self.tracks.start
-            self.draw.text(
-                (float(self.x(index)), self.y), f"{seconds:.2f} s", FAINT, font(18), "ma"
-            )
+            self.write(float(self.x(index)), self.y, f"{seconds:.2f} s", 18, FAINT, "ma")
 
     def _panel(self, label: str, names: list[tuple[str, Colour]]) -> None:
         self._label(label, PLOT)
@@ -126,12 +128,10 @@ class Sheet:
             x = float(self.x(index))
             self.draw.line([(x, self.y), (x, self.y + PLOT)], (50, 54, 64))
         for row, (name, colour) in enumerate(names):
-            self.draw.text((MARGIN, self.y + 32 + row * 20), name, colour, font(16))
+            self.write(MARGIN, self.y + 32 + row * 20, name, 15, colour)
 
     def _label(self, text: str, height: int) -> None:
-        self.draw.text(
-            (MARGIN, self.y + (height // 2 - 12 if height == TILE else 4)), text, TEXT, font(20)
-        )
+        self.write(MARGIN, self.y + (height // 2 - 12 if height == TILE else 4), text, 19, TEXT)
 
 
 def channel(tracks: FaceTracks, *names: str) -> Values:
@@ -146,7 +146,7 @@ def draw(folder: Path) -> Image.Image:
     tracks = FaceTracks.load(folder / "tracks.npz")
     heads = sorted((folder / "heads").glob("*.png"))
     columns = [int(path.stem) for path in heads]
-    sheet = Sheet(tracks, columns, rows=2, plots=5)
+    sheet = Sheet(tracks, columns, rows=2, plots=5, typeface=job["font"])
     sheet.title(job["title"], job["detail"])
     frames = [folder / job["frames_folder"] / f"frame_{index + 1:06d}.png" for index in columns]
     sheet.pictures("photoreal head", frames)

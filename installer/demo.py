@@ -81,6 +81,7 @@ def make(work: Path, voice: Path, python: Path, times: dict[str, float]) -> dict
     asked = [str(work), copy.name, str(package), str(SEED), voice.name]
     _step(times, "scene", [*script, *asked], surroundings)
     job: dict[str, Any] = json.loads((work / "job.json").read_text(encoding="utf-8"))
+    del job["font"]
     times.update(job.pop("times"))
     return job
 
