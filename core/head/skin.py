@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 
 from .rays import cast
 from .surface import (
@@ -44,7 +44,11 @@ SMOOTH_EYE = 5
 LIP_RING, LID_RING = 9, 7
 
 CROWN_PIN = (0.0, 0.145, -0.015)
-"""Where the middle of the crown's patch stays, metres in ICT's space."""
+"""Where the middle of the crown's patch stays, metres in ICT's space: left free, it would slide to the
+forehead."""
+CROWN_ROWS = 4
+"""Rows below the crown's patch that are laid anew with it, once the rest is in place: round one pinned
+vertex the springs fold."""
 
 EAR_OUTLINE = np.array(
     [(0.0200, -0.0164), (0.0170, -0.0192), (0.0105, -0.0185), (0.0035, -0.0150), (-0.0025, -0.0095),
@@ -201,6 +205,12 @@ def _fixed(ict: Ict, chart: Chart, made: Template, mirror: Ints) -> tuple[Ints, 
     return np.array(list(place)), np.array(list(place.values()))
 
 
+def _springs(pair: Ints, weight: Floats, size: int) -> csr_matrix:
+    """(size, size) symmetric matrix of the edges' weights."""
+    both = np.concatenate([pair, pair[:, ::-1]])
+    return coo_matrix((np.tile(weight, 2), (both[:, 0], both[:, 1])), (size, size)).tocsr()
+
+
 def fit_skin(ict: Ict, chart: Chart, rounds: int = 100) -> Skin:
     """Slide the template over the neutral surface until every vertex sits amid its neighbours.
 
@@ -216,9 +226,7 @@ def fit_skin(ict: Ict, chart: Chart, rounds: int = 100) -> Skin:
     weight = np.ones(len(pair))
     flat = np.zeros((size, 2))
     for step in range(rounds):
-        both = np.concatenate([pair, pair[:, ::-1]])
-        matrix = coo_matrix((np.tile(weight, 2), (both[:, 0], both[:, 1])), (size, size)).tocsr()
-        new = solve_fixed(matrix, fixed, spots)
+        new = solve_fixed(_springs(pair, weight, size), fixed, spots)
         flat = new if step == 0 else flat + 0.5 * (new - flat)
         flat = (flat + flat[mirror] * [-1, 1]) / 2
         flat[fixed] = spots
@@ -229,5 +237,9 @@ def fit_skin(ict: Ict, chart: Chart, rounds: int = 100) -> Skin:
         # Vertices crowd where shading and expression need them: the front of the face.
         front = np.clip((space[pair].mean(1)[:, 2] + 0.03) / 0.12, 0, 1)
         weight = long / wide * np.exp(FRONT_DENSITY * front)
+    crown = [v for k, v in made.index.items()
+             if k[0] == "crown" or (k[0] == "grid" and int(k[2]) >= ROWS - CROWN_ROWS)]  # fmt: skip
+    rest = np.setdiff1d(np.arange(size), crown)
+    flat = solve_fixed(_springs(pair, np.ones(len(pair)), size), rest, flat[rest])
     tri, bary = chart.locate(flat)
     return Skin(made, mirror, flat, tri, bary)

@@ -418,3 +418,11 @@ def test_lids_slide_over_the_eyeball_in_any_identity(head: HeadModel, sigma: flo
             for lid in ("lid_upper", "lid_lower", "eye_inner", "eye_outer"):
                 far = np.linalg.norm(points[head.landmark(f"{lid}_{side}")] - centers[index])
                 assert 0 < far - head.eye_radius < 0.004, (number, lid)
+
+
+def test_the_crown_does_not_fold(head: HeadModel) -> None:
+    corners = head.vertices[head.triangles]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    crown = (corners[..., 1] > 0.15).all(axis=1)
+    assert crown.sum() > 200
+    assert (normal[crown, 1] > 0).all()
