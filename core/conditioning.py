@@ -164,6 +164,8 @@ def _kind(name: str) -> str:
     """The mask that a part of the head model belongs to."""
     if name in ("mouth", "gums"):
         return "mouth"
+    if name == "brow":
+        return "lash"  # Cards with hairs, both.
     for kind in ("teeth", "tongue", "eye", "lash"):
         if name.startswith(kind):
             return kind
