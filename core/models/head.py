@@ -264,13 +264,17 @@ def _noise(channels: int, size: int) -> Tensor:
 
 
 def _smooth(rgb: Tensor, parts: Tensor) -> Tensor:
-    """Softens (B, 3, H, W) where parts meet: a mask is one sample a pixel and makes steps there."""
+    """Softens (B, 3, H, W) where parts meet, and all teeth.
+
+    A mask is one sample a pixel and makes steps; many texels of the teeth fall on one pixel.
+    """
     number = torch.arange(1, parts.shape[1] + 1, device=parts.device, dtype=parts.dtype)
     which = (parts * number[:, None, None]).sum(1, keepdim=True)
     around, blurred = (
         F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False) for x in (which, rgb)
     )
-    return torch.lerp(rgb, blurred, (3 * (which - around).abs()).clamp(max=1.0))
+    teeth = parts[:, PARTS.index("teeth"), None]
+    return torch.lerp(rgb, blurred, (3 * (which - around).abs() + teeth).clamp(max=1.0))
 
 
 def _look_up(texture: Tensor, place: Tensor) -> Tensor:
