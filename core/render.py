@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 SIZES = (256, 512)
 LEDGER = "frames.json"
+PICTURE = 1
+"""Goes up with every change of code that gives other pictures from the same avatar."""
 AHEAD = 4
 """Frames that wait between two threads."""
 SAVE_EVERY = 100
@@ -121,7 +123,7 @@ def render(params: RenderParams, progress: Progress = silent) -> RenderResult:
     folder = Path(params.output)
     _make(folder)
     rows = Rows.of(tracks)
-    ledger = Ledger(folder, f"{avatar.key} {params.size} {params.seed}")
+    ledger = Ledger(folder, f"{PICTURE} {avatar.key} {params.size} {params.seed}")
     asked = range(first, last + 1)
     keys = {number: rows.digest(number - 1) for number in asked}
     todo = [n for n in asked if params.overwrite or not ledger.has(n, keys[n])]
