@@ -14,12 +14,11 @@ from .errors import UserError
 from .places import BLENDERS, DEFAULT_BLENDER, ROOT, blender_folder
 
 _CHECK = """
-import json, sys
-import bpy
+import json, sys, bpy
 print(json.dumps({"blender": bpy.app.version_string, "python": sys.version.split()[0]}), flush=True)
 """
 _BUILDER = """
-import bpy, json, os
+import json, os, bpy
 folder = bpy.utils.system_resource("SCRIPTS", path=os.path.join("addons_core", "bl_pkg", "cli"))
 print(json.dumps({"builder": os.path.join(folder, "blender_ext.py")}), flush=True)
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from .progress import say
 
 RELEASE = "trixie"
 PACKAGES = "blender libgl1-mesa-dri libegl1 libegl-mesa0 libgl1 libglx-mesa0 python3-numpy python3-requests"
+PRIVATE = ("unshare", "--mount", "--propagation", "private")
+"""Runs a command with mounts of its own, that end with it."""
+_BOOTSTRAP = f"""
+mount --bind "$1" "$2"  # debootstrap takes no path with a space in it
+debootstrap --variant=minbase --include=ca-certificates {RELEASE} "$2" "$3"
+"""
 _ENTER = """
 root="$1"; shift
 mount --bind /proc "$root/proc"
@@ -49,8 +56,7 @@ def refuse_impossible() -> None:
             "The window tests need root, and debootstrap from Debian's apt.",
             "Run them as root on Debian, or leave --window out.",
         )
-    private = ["unshare", "--mount", "--propagation", "private", "true"]
-    if subprocess.run(private, capture_output=True, check=False).returncode:
+    if subprocess.run([*PRIVATE, "true"], capture_output=True, check=False).returncode:
         raise UserError(
             "The window tests mount folders into a chroot, and may not do so here.",
             "Run them where root may mount, or leave --window out.",
@@ -73,8 +79,8 @@ def _make() -> None:
     shutil.rmtree(folder(), ignore_errors=True)
     folder().mkdir(parents=True)
     log = folder().with_name(f"{RELEASE}.log")
-    bootstrap = ["debootstrap", "--variant=minbase", "--include=ca-certificates"]
-    _logged([*bootstrap, RELEASE, str(folder()), mirror()], log)
+    with tempfile.TemporaryDirectory(prefix="gmtalker-") as plain:
+        _logged([*PRIVATE, "sh", "-ec", _BOOTSTRAP, "sh", str(folder()), plain, mirror()], log)
     install = (
         "export DEBIAN_FRONTEND=noninteractive; apt-get update && apt-get install -y "
         f"--no-install-recommends {PACKAGES} && apt-get clean && ln -sf /proc/self/mounts /etc/mtab"
@@ -93,7 +99,7 @@ def _logged(command: Sequence[str], log: Path) -> None:
         )
     if done.returncode:
         raise UserError(
-            f"{command[0]} ended with {done.returncode} while making {folder()}.",
+            f"Making {folder()} ended with {done.returncode}.",
             f"Its messages are in {log}.",
         )
 
@@ -118,8 +124,7 @@ def _addresses(file: Path) -> Iterator[str]:
 
 def enter(command: Sequence[str], binds: Sequence[Path] = ()) -> list[str]:
     """The command line that runs ``command`` in the chroot, with ``binds`` at their own paths."""
-    unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _ENTER, "sh"]
-    return [*unshare, str(folder()), *map(str, binds), "--", *command]
+    return [*PRIVATE, "sh", "-ec", _ENTER, "sh", str(folder()), *map(str, binds), "--", *command]
 
 
 def engine_binds() -> list[Path]:
