@@ -11,8 +11,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from .errors import UserError
+
+WEIGHTS: Final = Path(__file__).resolve().parent / "weights"
+"""Where the checkpoints that ship lie."""
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from . import emotion_curve
 from .errors import UserError
-from .files import check_writable, digest
+from .files import WEIGHTS, check_writable, digest
 from .progress import Progress, silent
 from .protocol import AnimateParams
 from .tracks import FaceTracks, read_key
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .models.expression import ExpressionModel
     from .models.motion import MotionModel
 
-WEIGHTS: Final = Path(__file__).parent / "weights"
 VERSION: Final = 1
 """Goes up with every change that gives other tracks from the same input."""
 

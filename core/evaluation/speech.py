@@ -181,6 +181,9 @@ def evaluate(
             few = heard[:4]
             table["eight emotions, unseen speaker"] = emotions(few, model, lips)
             table["eight emotions, unseen speaker"] |= seeds(few, model, lips)
+    table["network"] = {"look-ahead of the lips, s": model.config.lip_look_ahead,
+                        "look-ahead of the expression, s": model.config.context / RATE,
+                        "million parameters": sum(p.numel() for p in model.network.parameters()) / 1e6}  # fmt: skip
     return table
 
 

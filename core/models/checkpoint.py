@@ -18,9 +18,6 @@ from torch import Tensor
 from ..errors import ExitCode, UserError
 from ..files import written_beside
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-"""where the checkpoints that ship lie"""
-
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], config: Any, **extra: Any) -> None:
     """Write ``path`` (safetensors, fp16) and its ``.json``.

@@ -19,9 +19,10 @@ from torch import Tensor
 from ..arkit import EMOTIONS
 from ..errors import UserError
 from ..features import frame_count, log_mel
+from ..files import WEIGHTS
 from ..lips import LipMap
 from ..mouth import shape_speech, speaking
-from .checkpoint import WEIGHTS, load_checkpoint
+from .checkpoint import load_checkpoint
 from .expression_network import (
     COEFFICIENT_RATE,
     LATENT_STRIDE,

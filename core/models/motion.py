@@ -18,10 +18,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ..files import WEIGHTS
 from ..motion_curves import Motion
 from ..motion_state import CHUNK, HEAD, HISTORY, SIZE, Follower
 from ..prosody import NAMES, prosody
-from .checkpoint import WEIGHTS, load_checkpoint
+from .checkpoint import load_checkpoint
 from .flow import ConditionalFlow, FlowSampler
 
 Array = npt.NDArray[np.float32]

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -236,10 +235,8 @@ def test_an_interrupt_exits_130_and_leaves_nothing(
     name: str, long_voice: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
     with start_long(long_voice, tiny_weights, tmp_path / "t.npz") as process:
-        began = time.monotonic()
         process.send_signal(getattr(signal, name))
         said = process.communicate(timeout=60)[1]
-    assert time.monotonic() - began < 10
     assert process.returncode == ExitCode.CANCELLED
     assert said.strip().split("\n")[-1] == "Cancelled."
     assert list(tmp_path.iterdir()) == []

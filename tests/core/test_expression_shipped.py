@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from core.arkit import EMOTIONS
+from core.files import WEIGHTS
 from core.lips import INDEX, LipMap
-from core.models.checkpoint import WEIGHTS
 from core.models.expression import ExpressionModel, coefficient_count
 
 

@@ -16,9 +16,6 @@ from core.motion_state import HEAD, SECONDS, Clock, Follower, compress, expand
 from core.prosody import NAMES, prosody
 
 WEIGHTS = Path(__file__).parents[2] / "core" / "weights" / "motion.safetensors"
-trained = pytest.mark.skipif(
-    not WEIGHTS.is_file(), reason="core/weights/motion.safetensors is missing"
-)
 
 
 def still(blinks: object = (), saccades: object = (), frames: int = 100) -> Motion:
@@ -189,7 +186,6 @@ def test_prosody_hears_pitch_and_pauses() -> None:
     assert np.isfinite(prosody(np.zeros(5, np.float32))).all()
 
 
-@trained
 def test_the_trained_network_moves_like_people() -> None:
     voice = synthetic_voice(60.0)
     silence = np.zeros(60 * 16000, np.float32)

@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,9 +74,7 @@ def test_offline_from_a_folder_and_then_at_once(
     assert record["packages"] == {"sing": "1.0", "song": "2.0+cpu"}
     assert "Installing: done" in capfd.readouterr().err
     shutil.rmtree(wheels)
-    began = time.monotonic()
     environment.ensure(env, Network(offline=True))
-    assert time.monotonic() - began < 1
     assert capfd.readouterr().err == ""
 
 
