@@ -10,7 +10,7 @@ from core.training.augment import change_sound, change_speed, change_throat
 from core.training.data.align import grid_text
 from core.training.data.grid import held_out_names
 from core.training.data.lips import KIND_NAMES, compose
-from core.training.data.phones import KINDS, Phone, from_arpabet, from_ipa, from_sampa, spread
+from core.phones import KINDS, Phone, from_arpabet, from_ipa, from_sampa, spread
 from core.training.data.prepare import Clip, emodb_phones, read, write
 from core.training.data.synthesis import ESPEAK_VOICES, SENTENCES
 from core.training.data.teacher import Teacher, closures, pull, rest, teach

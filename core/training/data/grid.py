@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...arkit import EXPRESSION_NAMES
 from ...lips import LipMap
-from .phones import Phone, from_arpabet, spread
+from ...phones import Phone, from_arpabet, spread
 from .teacher import rest
 
 Array = npt.NDArray[np.float64]

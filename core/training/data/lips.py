@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...arkit import EXPRESSION_NAMES
 from ...lips import INDEX, LipMap
-from .phones import KINDS
+from ...phones import KINDS
 
 Array = npt.NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from ...lips import LipMap
 from ...mouth import RATE
 from .grid import read_phones, tracked_clips
 from .lips import KIND_NAMES, compose
-from .phones import SILENCE, Phone, from_sampa, spread
+from ...phones import SILENCE, Phone, from_sampa, spread
 from .synthesis import corpus as synthesised
 from .teacher import SHAPES, Teacher, closures, opening, raw_tracks, rest, teach
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import soxr
 
 from ...audio import SAMPLE_RATE, load
-from .phones import SILENCE, Phone, from_arpabet, from_ipa, spread
+from ...phones import SILENCE, Phone, from_arpabet, from_ipa, spread
 
 log = logging.getLogger(__name__)
 

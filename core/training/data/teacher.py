@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...lips import LipMap
 from .lips import KIND_NAMES, compose
-from .phones import BILABIAL, KINDS, SILENCE, Phone
+from ...phones import BILABIAL, KINDS, SILENCE, Phone
 
 Array = npt.NDArray[np.float64]
 
