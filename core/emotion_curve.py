@@ -54,6 +54,15 @@ class EmotionCurve:
         columns = [np.interp(instants, self.times, column) for column in self.weights.T]
         return np.stack(columns, axis=1)
 
+    def scaled(self, intensity: float) -> EmotionCurve:
+        """All emotions but neutral times 0..1; neutral takes what that leaves of 1."""
+        if intensity == 1:
+            return self
+        weights = self.weights * intensity
+        weights[:, 0] = self.weights[:, 0]
+        weights[:, 0] += np.clip(1 - weights.sum(axis=1), 0, None)
+        return EmotionCurve(self.times, weights)
+
 
 def parse_weights(text: str) -> dict[str, float]:
     """Read ``happy=0.8,sad=0.2``; an empty text is no emotion.

@@ -6,6 +6,7 @@ Coefficients are (T, 42) at 50 Hz in the order of ``EXPRESSION_NAMES``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
 
 from .arkit import EXPRESSION_NAMES
+from .lips import LipMap
 
 Array = npt.NDArray[np.float32]
 
@@ -21,6 +23,21 @@ MOUTH: Final = np.array([n.startswith(("jaw", "mouth", "tongue")) for n in EXPRE
 """(42,) channels that speech moves"""
 JAW: Final = np.array([n.startswith("jaw") or n == "mouthClose" for n in EXPRESSION_NAMES])
 """(42,) channels of the jaw; mouthClose undoes the jaw's opening of the lips and goes with it"""
+
+@dataclass(frozen=True)
+class Dials:
+    """What an artist sets; the defaults leave what was predicted."""
+
+    lips: float = 1.0
+    """strength of all mouth movement"""
+    jaw: float = 1.0
+    """strength of the jaw's part in it: how far it drops, while lips that meet still meet"""
+    smoothing: float = 0.0
+    """deviation of the Gaussian window over the motion, seconds"""
+
+
+AS_PREDICTED: Final = Dials()
+
 
 _SHORT_PAUSE = 0.10
 """seconds of silence that may be a closure or a hesitation, which the network shapes itself"""
@@ -46,16 +63,28 @@ def speaking(activity: Array) -> Array:
     return np.asarray(np.clip(gaussian_filter1d(wide, 2.0), 0, 1), np.float32)
 
 
-def shape_speech(speech: Array, gate: Array, lips: float, jaw: float) -> Array:
+def smooth(motion: Array, seconds: float) -> Array:
+    """(T, C) under a Gaussian window of that deviation, without delay; 0 leaves it as it is."""
+    if seconds <= 0:
+        return motion
+    return np.asarray(gaussian_filter1d(motion, seconds * RATE, axis=0, mode="nearest"), np.float32)
+
+
+def shape_speech(speech: Array, gate: Array, dials: Dials) -> Array:
     """Apply the dials and the silence gate.
+
+    Lips that the prediction holds shut stay shut whatever the dials say: what scaling or smoothing
+    opens there is closed again.
 
     Args:
         speech: (T, 42) at neutral emotion
         gate: (T,) from :func:`speaking`
-        lips: strength of all mouth movement; 1 leaves it
-        jaw: strength of the jaw on top of that
+        dials: of the artist
 
     """
-    strength = np.where(MOUTH, lips, 1.0) * np.where(JAW, jaw, 1.0)
-    gated = np.where(MOUTH, gate[:, None], 1.0)
-    return np.asarray(np.clip(speech * strength * gated, 0, 1), np.float32)
+    shaped = speech
+    if dials != AS_PREDICTED:
+        strength = np.where(MOUTH, dials.lips, 1.0) * np.where(JAW, dials.jaw, 1.0)
+        scaled = smooth(np.clip(speech * strength, 0, 1).astype(np.float32), dials.smoothing)
+        shaped = LipMap.from_head().keep_shut(scaled, speech.astype(np.float64)).astype(np.float32)
+    return np.asarray(shaped * np.where(MOUTH, gate[:, None], 1.0), np.float32)

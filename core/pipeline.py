@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .models.expression import ExpressionModel
     from .models.motion import MotionModel
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up with every change that gives other tracks from the same input."""
 
 LEFTOVER: Final = Fraction(1, 100)
@@ -101,13 +101,14 @@ def animate(
 
     from .models.expression import coefficient_count
     from .models.expression_network import COEFFICIENT_RATE
+    from .mouth import MOUTH, Dials
 
     steps = np.arange(coefficient_count(len(samples))) / COEFFICIENT_RATE
     performance = expression_model.predict(
         samples,
         curve.at(steps).astype(np.float32),
         seed=params.seed,
-        lip_strength=params.lip_strength,
+        dials=Dials(params.lip_strength, params.jaw_strength, params.smoothing),
         progress=lambda done, total: progress("expression", done, total),
     )
     drawn = motion_model.generate(
@@ -115,10 +116,12 @@ def animate(
     )
     # Scaled before the eyes counter it: they hold their sight however much the head moves.
     motion = replace(drawn, pose=drawn.pose * params.head_strength).at(times)
+    # Each channel is read once, at its own instants, so that looking ahead blurs nothing.
+    ahead = np.where(MOUTH, params.look_ahead_ms / 1000, 0.0)
     return FaceTracks(
         fps=fps,
-        expression=_resample(performance.expression, steps, times),
-        speech=_resample(performance.speech, steps, times),
+        expression=_resample(performance.expression, steps, times, ahead),
+        speech=_resample(performance.speech, steps, times, ahead),
         blink=motion.blink,
         gaze=motion.gaze,
         head_rotation=motion.head_rotation,
@@ -177,10 +180,14 @@ def _checked_fps(params: AnimateParams) -> Fraction:
     if not 1 <= fps <= 1000:
         raise UserError(f"Expected a frame rate from 1 to 1000, got {numerator}/{denominator}.",
                         "Write it as numerator and denominator.")  # fmt: skip
-    for name in ("lip_strength", "head_strength"):
+    for name in ("lip_strength", "jaw_strength", "head_strength"):
         value = getattr(params, name)
         if not 0 <= value < math.inf:
             raise UserError(f"Expected a {name} of 0 or more, got {value}.", "1 is as predicted.")
+    for name, most in (("intensity", 1), ("smoothing", 1), ("look_ahead_ms", 500)):
+        value = getattr(params, name)
+        if not 0 <= value <= most:
+            raise UserError(f"Expected {name} from 0 to {most}, got {value}.", "Leave it out for the usual.")
     if params.seed < 0:
         raise UserError(
             f"Expected a seed of 0 or more, got {params.seed}.", "Any such number will do."
@@ -190,14 +197,22 @@ def _checked_fps(params: AnimateParams) -> Fraction:
 
 def _curve(params: AnimateParams) -> emotion_curve.EmotionCurve:
     if params.emotion_file is None:
-        return emotion_curve.constant(params.emotion)
-    if params.emotion:
+        curve = emotion_curve.constant(params.emotion)
+    elif params.emotion:
         raise UserError("Got constant emotion weights and a curve too.", "Give one of them.")
-    return emotion_curve.load(params.emotion_file)
+    else:
+        curve = emotion_curve.load(params.emotion_file)
+    return curve.scaled(params.intensity)
 
 
 def _resample(
-    values: npt.NDArray[np.float32], steps: npt.NDArray[np.float64], times: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float32],
+    steps: npt.NDArray[np.float64],
+    times: npt.NDArray[np.float64],
+    ahead: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float32]:
-    """(S, C) at the instants ``steps`` to (T, C) at ``times``, linear between steps."""
-    return np.stack([np.interp(times, steps, c) for c in values.T], axis=1).astype(np.float32)
+    """(S, C) at the instants ``steps`` to (T, C) at ``times`` + ``ahead`` (C,), linear between steps."""
+    out = np.empty((len(times), values.shape[1]), np.float32)
+    for channel, seconds in enumerate(ahead):
+        out[:, channel] = np.interp(times + seconds, steps, values[:, channel])
+    return out

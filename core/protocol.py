@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 
 from .errors import UserError
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Goes up with every change that an older partner would not understand."""
 
 CANCEL_GRACE: Final = 1.5
@@ -52,10 +52,18 @@ class AnimateParams:
     """constant weights by name; what is left of 1 is neutral"""
     emotion_file: str | None = None
     """a curve instead: JSON {"fps": [num, den], "names": [...], "weights": [[...], ...]} or CSV with a time column"""
+    intensity: float = 1.0
+    """scales all emotions but neutral, 0..1"""
     seed: int = 0
     """same seed, same face"""
     lip_strength: float = 1.0
     """scales mouth motion; 1 as predicted"""
+    jaw_strength: float = 1.0
+    """scales the jaw's part in it; closed lips stay closed"""
+    smoothing: float = 0.0
+    """seconds: deviation of a Gaussian window over the face's motion; closed lips stay closed"""
+    look_ahead_ms: float = 0.0
+    """milliseconds by which the mouth leads the sound, as an animator slips keys ahead"""
     head_strength: float = 1.0
     """scales head motion; 1 as predicted"""
 

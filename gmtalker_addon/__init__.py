@@ -9,8 +9,8 @@ Properties of the character, ``object.gmtalker`` (an armature or a mesh with sha
     ``neutral angry contempt disgusted fear happy sad surprised``  0..1, ``intensity`` 0..1:
     ordinary animatable floats, so ``object.keyframe_insert("gmtalker.happy", frame=40)`` works.
     ``voice_source`` 'FILE' | 'STRIP', ``voice`` (file), ``voice_strip`` (name), ``frame_start``,
-    ``add_sound``, ``seed``, ``lip_strength``, ``head_strength``, ``parts`` (set of 'SPEECH' 'EMOTION'
-    'HEAD' 'BLINK' 'GAZE'), ``use_range`` with ``range_start`` and ``range_end``,
+    ``add_sound``, ``seed``, ``lip_strength``, ``jaw_strength``, ``head_strength``, ``smoothing`` (s),
+    ``look_ahead`` (ms), ``parts`` (set of 'SPEECH' 'EMOTION' 'HEAD' 'BLINK' 'GAZE'), ``use_range`` with ``range_start`` and ``range_end``,
     ``mapping`` 'AUTO' | 'CUSTOM' and ``mapping_file``, ``avatar`` (name or folder), ``frame_size``
     '256' | '512', ``output`` (folder), ``tracks`` (file, set by Generate), ``frames`` (folder, set
     by Render Frames).

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     from .jobs import Progress
 
 
+DIALS = {
+    "intensity": "scales all emotions but neutral, 0..1",
+    "lip_strength": "scales mouth motion",
+    "jaw_strength": "scales the jaw's part in it",
+    "head_strength": "scales head motion",
+    "smoothing": "smooths the face over so many seconds",
+    "look_ahead": "lets the mouth lead the sound by so many milliseconds",
+}
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="blender -b [FILE.blend] -c gmtalker")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -42,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     animate = commands.add_parser("animate", parents=[scene, saving], help="a voice to keyframes")
     animate.add_argument("voice", type=Path, metavar="VOICE", help="a sound or film file")
     animate.add_argument("--emotion", default="", metavar="NAME=WEIGHT,...", help="sets the sliders")
+    for name, what in DIALS.items():
+        animate.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=what)
     animate.add_argument("--start-frame", type=int, metavar="N", help="where the voice begins")
     animate.add_argument("--seed", type=int, metavar="N", help="same seed, same face")
     animate.add_argument("--parts", metavar="PART,...", help="speech,emotion,head,blink,gaze (all)")
@@ -138,6 +150,9 @@ def _animate(arguments: argparse.Namespace) -> str:
     settings.voice_source, settings.voice = "FILE", str(arguments.voice.absolute())
     for name, weight in _emotion(arguments.emotion).items():
         setattr(settings, name, weight)
+    for name in DIALS:
+        if (value := getattr(arguments, name)) is not None:
+            _set_dial(settings, name, value)
     if arguments.start_frame is not None:
         settings.frame_start = arguments.start_frame
     if arguments.seed is not None:
@@ -217,6 +232,15 @@ def _emotion(text: str) -> dict[str, float]:
                             f"Names are {', '.join(EMOTIONS)}.", ExitCode.USAGE)  # fmt: skip
         found[name] = weight
     return found
+
+
+def _set_dial(settings: bpy.types.PropertyGroup, name: str, value: float) -> None:
+    limits = settings.bl_rna.properties[name]
+    if not limits.hard_min <= value <= limits.hard_max:
+        most = f" to {limits.hard_max:g}" if limits.hard_max < 1e30 else " on"
+        raise UserError(f"Expected --{name.replace('_', '-')} from {limits.hard_min:g}{most}, got {value:g}.",
+                        "", ExitCode.USAGE)  # fmt: skip
+    setattr(settings, name, value)
 
 
 def _parts(text: str) -> set[str]:

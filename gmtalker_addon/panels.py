@@ -132,7 +132,11 @@ class GMTALKER_PT_generate(_CharacterPanel, bpy.types.Panel):
         layout.prop(settings, "seed")
         column = layout.column(align=True)
         column.prop(settings, "lip_strength", text="Lip Strength")
+        column.prop(settings, "jaw_strength", text="Jaw Strength")
         column.prop(settings, "head_strength", text="Head Strength")
+        column = layout.column(align=True)
+        column.prop(settings, "smoothing")
+        column.prop(settings, "look_ahead")
         layout.prop(settings, "use_range")
         if settings.use_range:
             column = layout.column(align=True)

@@ -100,6 +100,23 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
     lip_strength: FloatProperty(
         name="Lips", description="Scales mouth motion", default=1.0, min=0.0, soft_max=2.0
     )
+    jaw_strength: FloatProperty(
+        name="Jaw",
+        description="Scales how far the jaw drops in speech; closed lips stay closed",
+        default=1.0, min=0.0, soft_max=2.0,
+    )
+    smoothing: FloatProperty(
+        name="Smoothing",
+        description="Smooths the face's motion over this time, without delay; closed lips stay closed. "
+        "0 leaves it as it is",
+        min=0.0, max=1.0, soft_max=0.2, step=1, precision=3, unit="TIME_ABSOLUTE",
+    )
+    look_ahead: FloatProperty(
+        name="Look-Ahead (ms)",
+        description="The mouth leads the sound by so many milliseconds, as when keys are slipped ahead. "
+        "0 keeps it in sync",
+        min=0.0, max=500.0, soft_max=120.0, step=1000, precision=0,
+    )
     head_strength: FloatProperty(
         name="Head", description="Scales head motion", default=1.0, min=0.0, soft_max=2.0
     )

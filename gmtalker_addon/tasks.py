@@ -112,6 +112,9 @@ class Generate:
             emotion_file=str(emotion),
             seed=settings.seed,
             lip_strength=settings.lip_strength,
+            jaw_strength=settings.jaw_strength,
+            smoothing=settings.smoothing,
+            look_ahead_ms=settings.look_ahead,
             head_strength=settings.head_strength,
         )
         return worker.submit(self.title, "animate", params)

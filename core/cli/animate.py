@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     emotion.add_argument("--emotion", default="", metavar="NAME=WEIGHT,...",
                          help="constant weights 0..1; what is left of 1 is neutral")  # fmt: skip
     emotion.add_argument("--emotion-file", metavar="FILE", help="weights over time, .json or .csv")
+    parser.add_argument("--intensity", type=number(0), default=1.0, metavar="X",
+                        help="scales all emotions but neutral, 0..1 (1)")  # fmt: skip
     parser.add_argument("--fps", type=frame_rate, default=Fraction(25), metavar="N/D",
                         help="frame rate (25)")  # fmt: skip
     parser.add_argument("--seed", type=natural, default=0, help="same seed, same face (0)")
@@ -32,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--length", type=number(1e-9), metavar="S", help="seconds to take")
     parser.add_argument("--lip-strength", type=number(0), default=1.0, metavar="X",
                         help="scales mouth motion (1)")  # fmt: skip
+    parser.add_argument("--jaw-strength", type=number(0), default=1.0, metavar="X",
+                        help="scales the jaw's part in it; closed lips stay closed (1)")  # fmt: skip
+    parser.add_argument("--smoothing", type=number(0), default=0.0, metavar="S",
+                        help="smooths the face over S seconds, 0..1; closed lips stay closed (0)")  # fmt: skip
+    parser.add_argument("--look-ahead", type=number(0), default=0.0, metavar="MS",
+                        help="lets the mouth lead the sound by MS milliseconds, 0..500 (0)")  # fmt: skip
     parser.add_argument("--head-strength", type=number(0), default=1.0, metavar="X",
                         help="scales head motion (1)")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="DIR", help="networks of your own training")
@@ -48,8 +56,12 @@ def run(args: argparse.Namespace) -> int:
         length=args.length,
         emotion=parse_weights(args.emotion),
         emotion_file=args.emotion_file,
+        intensity=args.intensity,
         seed=args.seed,
         lip_strength=args.lip_strength,
+        jaw_strength=args.jaw_strength,
+        smoothing=args.smoothing,
+        look_ahead_ms=args.look_ahead,
         head_strength=args.head_strength,
     )
     from ..pipeline import animate_to_file

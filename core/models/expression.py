@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..features import frame_count, log_mel
 from ..files import WEIGHTS
 from ..lips import LipMap
-from ..mouth import shape_speech, speaking
+from ..mouth import AS_PREDICTED, Dials, shape_speech, smooth, speaking
 from .checkpoint import load_checkpoint
 from .expression_network import (
     COEFFICIENT_RATE,
@@ -78,8 +78,7 @@ class ExpressionModel:
         *,
         seed: int = 0,
         temperature: float = 1.0,
-        lip_strength: float = 1.0,
-        jaw_strength: float = 1.0,
+        dials: Dials = AS_PREDICTED,
         chunk_seconds: float = 30.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> Performance:
@@ -91,8 +90,7 @@ class ExpressionModel:
                 to a sum of 1 counts as neutral; a row over 1 is scaled down.
             seed: of the latent draw
             temperature: of the latent draw; 0 takes the mean
-            lip_strength: of all mouth movement in speech
-            jaw_strength: of the jaw's part in it
+            dials: of the artist
             chunk_seconds: sound handled at a time; the result does not depend on it
             progress: told chunks done and in all
 
@@ -114,11 +112,12 @@ class ExpressionModel:
                 progress(number + 1, len(starts))
         expression, speech, activity = (torch.cat(p).numpy() for p in zip(*parts))
         gate = speaking(activity)
-        # What the emotion adds stays as it is, but for lips that speech holds shut; the dials and the
-        # silence act on the speech below it.
-        shaped = shape_speech(speech, gate, lip_strength, jaw_strength)
+        # What the emotion adds is smoothed at most, and gives way to lips that speech holds shut; the
+        # other dials and the silence act on the speech below it.
+        felt = smooth(expression - speech, dials.smoothing)
+        shaped = shape_speech(speech, gate, dials)
         face = LipMap.from_head().keep_shut(
-            np.clip(shaped + expression - speech, 0, 1), shaped.astype(np.float64)
+            np.clip(shaped + felt, 0, 1), shaped.astype(np.float64)
         )
         return Performance(face.astype(np.float32), shaped, gate)
 
