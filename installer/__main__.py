@@ -26,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     network.add_argument("--offline", action="store_true", help="touch no network")
     network.add_argument("--engine", choices=("cpu", "cuda", "mps"), help="what the engine runs on")
 
-    commands.add_parser("setup", parents=[network], help="set the engine up")
+    setup = commands.add_parser("setup", parents=[network], help="set the engine up")
+    setup.add_argument("--tracker", action="store_true", help="and what 'core track' needs")
     commands.add_parser("python", help="print the engine's interpreter")
     demo = commands.add_parser("demo", parents=[network], help="a voice in, a film out")
     demo.add_argument("voice", type=Path, nargs="?", help="a sound or film file; else the sample")
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one command."""
-    from . import demo, engine, tests
+    from . import demo, engine, tests, tracker
     from .environment import Network
 
     if arguments.command == "python":
@@ -52,7 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
         return tests.can(arguments.blender, arguments.window)
     network = Network(arguments.wheels, arguments.offline)
     if arguments.command == "setup":
-        sys.stdout.write(f"{engine.ensure(arguments.engine, network)}\n")
+        python = engine.ensure(arguments.engine, network)
+        if arguments.tracker:
+            tracker.ensure(network)
+        sys.stdout.write(f"{python}\n")
         return 0
     if arguments.command == "demo":
         return demo.run(arguments.voice, arguments.engine, arguments.blender, network)

@@ -7,7 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-from . import environment, pythons
+from . import environment
 from .environment import Environment, Network
 from .errors import DEVICE, UserError
 from .places import ENGINE_PYTHONS, REQUIREMENTS, engine_folder, engine_record, interpreter
@@ -68,17 +68,7 @@ def find_python(kind: str) -> Path:
     served = ENGINE_PYTHONS
     if kind == "cuda" and sys.platform == "win32":
         served = served[1:]  # torch.sha256 knows no CUDA build for Windows and Python 3.11
-    choices = sorted(served, key=lambda v: (v != (3, 11), v != pythons.running()))
-    for version in choices:
-        found = pythons.find(version)
-        if found:
-            return found
-    versions = ", ".join(pythons.dotted(v) for v in served)
-    raise UserError(
-        f"The engine needs Python {versions}; this is {environment.python_at_hand()}, "
-        "and no other was found.",
-        f"Install Python {pythons.dotted(served[0])}, and run it again.",
-    )
+    return environment.find_python("engine", served)
 
 
 def _refuse_impossible(kind: str) -> None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import download, lockfile, pip_settings
+from . import download, lockfile, pip_settings, pythons
 from .errors import BAD_INPUT, DEVICE, UserError, told
 from .exclusive import only_one
 from .index import Finder, Opener, Wheel, reason
@@ -159,7 +159,7 @@ def _prune() -> None:
     known = {
         h
         for lock in locks
-        if lock.name != "no-cuda.txt"
+        if not lock.name.startswith("no-")
         for p in lockfile.read(lock)
         for h in p.hashes
     }
@@ -304,6 +304,19 @@ def run_json(python: Path, code: str) -> dict[str, Any]:
         raise RuntimeError(f"{python} failed:\n{done.stdout}{done.stderr}")
     answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return answer
+
+
+def find_python(title: str, served: Sequence[pythons.Version]) -> Path:
+    """The interpreter to make an environment with: 3.11, this one, or another that is served."""
+    for version in sorted(served, key=lambda v: (v != (3, 11), v != pythons.running())):
+        found = pythons.find(version)
+        if found:
+            return found
+    versions = ", ".join(pythons.dotted(v) for v in served)
+    raise UserError(
+        f"The {title} needs Python {versions}; this is {python_at_hand()}, and no other was found.",
+        f"Install Python {pythons.dotted(served[0])}, and run it again.",
+    )
 
 
 def python_at_hand() -> str:

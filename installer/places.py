@@ -14,6 +14,8 @@ REQUIREMENTS = ROOT / "installer" / "requirements"
 SCRIPTS = ROOT / "installer" / "scripts"
 ENGINE_PYTHONS = ((3, 11), (3, 12), (3, 13))
 """The Pythons that the engine's locks hold wheels for, preferred first."""
+TRACKER_PYTHONS = ((3, 11), (3, 12))
+"""The same for the tracker's lock."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,16 @@ def engine_folder() -> Path:
 def engine_record() -> Path:
     """What was installed; written last, so that it stands for a complete engine."""
     return home() / "engine.json"
+
+
+def tracker_folder() -> Path:
+    """The face tracker's environment."""
+    return home() / "tracker"
+
+
+def tracker_record() -> Path:
+    """What was installed there; written last."""
+    return home() / "tracker.json"
 
 
 def blender_folder(series: str) -> Path:

@@ -63,6 +63,7 @@ def main() -> int:
         "cpu": with_vendor_torch(plain_cpu, "cpu", "linux"),
         "cuda": with_vendor_torch(compile_lock("engine.in"), "cu130", "win32"),
         "bootstrap": compile_lock("bootstrap.in"),
+        "tracker": compile_lock("tracker.in", "--excludes", "no-tracker.txt"),
     }
     with tempfile.TemporaryDirectory() as folder:
         engine = Path(folder) / "engine.txt"

@@ -12,7 +12,7 @@ from installer import lockfile
 from installer.engine import LOCKS
 from installer.places import BLENDERS, REQUIREMENTS
 
-ALL = sorted(p for p in REQUIREMENTS.glob("*.txt") if p.name != "no-cuda.txt")
+ALL = sorted(p for p in REQUIREMENTS.glob("*.txt") if not p.name.startswith("no-"))
 CUDA_ONLY = re.compile(r"nvidia|cuda|triton|cu\d\d")
 
 
