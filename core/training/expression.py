@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     if not FITTED.exists():
-        fit_teacher.main(["--cache", str(cache)])
+        fit_teacher.main(["--data", str(args.data), "--cache", str(cache)])
     prepare(args.data, cache, seed=0)
     clips = load_clips(cache)
     start = ExpressionModel.load(args.start) if args.start else None

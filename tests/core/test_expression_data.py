@@ -6,14 +6,14 @@ import pytest
 
 from core.arkit import EMOTIONS, EXPRESSION_NAMES
 from core.lips import INDEX, LipMap
+from core.phones import KINDS, Phone, from_arpabet, from_ipa, from_sampa, spread
 from core.training.augment import change_sound, change_speed, change_throat
 from core.training.data.align import grid_text
 from core.training.data.grid import held_out_names
 from core.training.data.lips import KIND_NAMES, compose
-from core.phones import KINDS, Phone, from_arpabet, from_ipa, from_sampa, spread
 from core.training.data.prepare import Clip, emodb_phones, read, write
 from core.training.data.synthesis import ESPEAK_VOICES, SENTENCES
-from core.training.data.teacher import Teacher, closures, pull, rest, teach
+from core.training.data.teacher import Teacher, teach
 from core.training.emotion_faces import PROTOTYPES, Voice, perform, random_weights, vector, voice_of
 
 
@@ -61,49 +61,6 @@ def test_composed_lips_open_as_asked(lips):
     np.testing.assert_allclose(found @ lips.gap, gap, atol=0.012)
     assert found.min() >= 0
     assert found.max() <= 1
-
-
-@pytest.mark.parametrize("stop", ["P", "B", "M"])
-@pytest.mark.parametrize("vowel", ["AA", "IY", "UW"])
-def test_bilabials_close_the_lips_between_any_vowels(teacher, lips, stop, vowel):
-    phones = say(vowel, stop, vowel)
-    times, found = mouth(teacher, lips, phones)
-    gap = found @ lips.gap
-    assert during(times, gap, phones[2]).min() < 0.004
-    if vowel == "AA":
-        assert during(times, gap, phones[1]).max() > 0.06
-        assert during(times, found[:, INDEX["mouthClose"]], phones[2]).max() > 0.02
-
-
-def test_rounded_and_spread_vowels_differ(teacher, lips):
-    phones = say("T", "UW", "T", "T", "IY", "T")
-    times, found = mouth(teacher, lips, phones)
-    width = found @ lips.width
-    assert during(times, width, phones[2]).min() < -0.03 < 0.01 < during(times, width, phones[5]).max()
-    assert during(times, found[:, INDEX["mouthPucker"]], phones[2]).max() > 0.2
-
-
-def test_long_silence_rests_and_is_still(teacher, lips):
-    times, found = mouth(teacher, lips, say("AA", "T", "AA", pause=1.0))
-    assert np.abs(found[times < 0.6]).max() < 1e-3
-    assert np.abs(found[times > times[-1] - 0.5]).max() < 1e-3
-
-
-def test_pull_is_shared_out():
-    phones = say("AA", "M", "IY")
-    share = pull(np.arange(0, 1.3, 0.02), phones, np.ones(len(KINDS)), 0.06, 0.03)
-    np.testing.assert_allclose(share.sum(1), 1)
-    assert share[round(0.56 / 0.02)].argmax() == 1
-
-
-def test_closures_end_at_the_release():
-    (start, end), = closures([Phone("P", 1.0, 1.12)])
-    assert (start, end) == (1.0, pytest.approx(1.07))
-
-
-def test_short_pauses_do_not_rest():
-    phones = [Phone("AA", 0, 0.5), Phone("SIL", 0.5, 0.7), Phone("AA", 0.7, 1.0)]
-    assert rest(np.arange(0, 1, 0.02), phones).min() == 1
 
 
 def test_labels():

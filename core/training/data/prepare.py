@@ -17,14 +17,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import uniform_filter1d
 
 from ...audio import SAMPLE_RATE, load
 from ...lips import LipMap
 from ...mouth import RATE
+from ...phones import SILENCE, Phone, from_sampa, spread
 from .grid import read_phones, tracked_clips
 from .lips import KIND_NAMES, compose
-from ...phones import SILENCE, Phone, from_sampa, spread
+from .loudness import loudness
 from .synthesis import corpus as synthesised
 from .teacher import SHAPES, Teacher, closures, opening, raw_tracks, rest, teach
 
@@ -58,15 +58,6 @@ class Clip:
 def frame_times(samples: Samples) -> npt.NDArray[np.float64]:
     """(T,) seconds of each coefficient frame of a voice."""
     return np.arange(len(samples) // (SAMPLE_RATE // RATE) + 1) / RATE
-
-
-def loudness(samples: Samples, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(T,) how widely a speaker opens: 1 at usual loudness, more when loud; 0.6 to 1.2."""
-    power = uniform_filter1d(samples.astype(np.float64) ** 2, SAMPLE_RATE // 8)
-    level = 10 * np.log10(power + 1e-12)
-    level = level - np.percentile(level, 90)
-    at = np.clip((times * SAMPLE_RATE).astype(int), 0, len(samples) - 1)
-    return np.asarray(np.clip(1.05 + level[at] / 30, 0.6, 1.2))
 
 
 def _clip(

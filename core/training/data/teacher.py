@@ -3,15 +3,17 @@
 
 Every phone pulls the mouth towards its targets with a dominance that falls off exponentially before
 and after it (Cohen & Massaro 1993, Modeling coarticulation in synthetic visual speech, eq. 1-4);
-the mouth goes where the weighted mean lies. Lips, jaw, width and rounding have dominances of their
-own, fitted to tracked speech. Bilabials then shut the lips whatever the neighbours want.
+the mouth goes where the weighted mean lies. How early and how long a phone pulls is its kind's own,
+and short phones pull less (undershoot, Lindblom 1963). Lips, jaw, width and rounding have
+dominances of their own, fitted to tracked speech. Bilabials then shut the lips whatever the
+neighbours want. Before a sentence the lips part while the voice is still silent.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,47 +21,75 @@ import numpy as np
 import numpy.typing as npt
 
 from ...lips import LipMap
-from .lips import KIND_NAMES, compose
 from ...phones import BILABIAL, KINDS, SILENCE, Phone
+from .lips import KIND_NAMES, compose
 
 Array = npt.NDArray[np.float64]
 
 FITTED: Final = Path(__file__).with_name("teacher.json")
-TRACKS: Final = ("gap", "jaw", "width", "shape")
-"""what has a dominance of its own; 'shape' is the rounding and all else that is not fitted"""
 SHAPES: Final = ("pucker", "funnel", "roll", "press", "shrug", "tongue")
-_WIDER: Final = {"gap": (1.36, 0.010), "jaw": (1.4, 0.0), "width": (1.5, 0.0)}
-"""gain and offset: weighted means move less than tracked lips do, by this much on GRID's speaker"""
+"""what no camera in front tells apart; one dominance, 'shape', for all of them"""
+FITTED_TRACKS: Final = ("gap", "jaw", "width")
+READY: Final = "ready"
+"""the time before a sentence in which the lips have parted and nothing is heard yet"""
+READY_KIND: Final = len(KIND_NAMES)
+USUAL: Final = 0.08
+"""seconds of a usual phone, at which nothing undershoots"""
+_READY_TARGET: Final = {"gap": 0.055, "jaw": 0.08}
+"""half a vowel: four of GRID's five other speakers show it from 0.3 s before they are heard on"""
 _RAMP = 0.06
 """seconds in which the lips shut and part"""
 _REST = 0.28
 """seconds a silence must last for the mouth to come to rest in it"""
+_BEFORE, _AFTER = 0.24, 0.10
+"""seconds in which the mouth moves before speech and after it"""
+_SHARE = 0.4
+"""no more than this share of a pause belongs to the speech that follows"""
+_REST_RAMP = 0.08
+_EARLY, _EARLY_FIRST = 0.015, 0.09
+"""seconds before the start of a label in which a bilabial is shut: within speech, after a pause"""
+
+
+@dataclass(frozen=True)
+class Track:
+    """How one movement of the mouth follows the phones; K kinds, in the order of ``KIND_NAMES``."""
+
+    strength: Array
+    """(K,) positive: pull against the neighbours"""
+    lead: Array
+    """(K,) seconds: how early the pull is felt"""
+    lag: Array
+    """(K,) seconds: how long it lasts"""
+    undershoot: float = 0.0
+    """the pull goes with this power of the phone's duration"""
+    gain: float = 1.0
+    offset: float = 0.0
+    """the mouth goes to gain times the weighted mean of the targets, plus offset"""
+    loud: float = 0.0
+    """the movement goes with this power of the loudness"""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """Constants of the model; K kinds, in the order of ``KIND_NAMES``."""
+    """Constants of the model."""
 
     target: dict[str, Array]
     """(K,) for each of gap, jaw, width and the ``SHAPES``"""
-    strength: dict[str, Array]
-    """(K,) positive, for each of ``TRACKS``"""
-    lead: dict[str, float]
-    """seconds, for each of ``TRACKS``: how early the pull of a phone is felt"""
-    lag: dict[str, float]
-    """seconds: how long it lasts"""
+    track: dict[str, Track]
+    """gap, jaw, width and shape"""
 
     @staticmethod
     def starting() -> Teacher:
         """The values before any fit."""
         rows = [KINDS[k] for k in KIND_NAMES]
-        names = ("gap", "jaw", "width", *SHAPES)
+        names = (*FITTED_TRACKS, *SHAPES)
+        every = np.ones(len(rows))
+        reach = {"gap": (0.06, 0.03), "jaw": (0.08, 0.04), "width": (0.07, 0.07), "shape": (0.09, 0.05)}
         return Teacher(
             {n: np.array([getattr(r, n) for r in rows]) for n in names},
-            {t: np.array([r.strength for r in rows]) for t in TRACKS},
-            {"gap": 0.06, "jaw": 0.08, "width": 0.07, "shape": 0.09},
-            {"gap": 0.03, "jaw": 0.04, "width": 0.07, "shape": 0.05},
-        )
+            {t: Track(np.array([r.strength for r in rows]), lead * every, lag * every,
+                      loud=float(t in ("gap", "jaw"))) for t, (lead, lag) in reach.items()},
+        )  # fmt: skip
 
     @staticmethod
     def fitted(path: Path = FITTED) -> Teacher:
@@ -67,28 +97,64 @@ class Teacher:
         said = json.loads(path.read_text("utf-8"))
         if said["kinds"] != list(KIND_NAMES):
             raise ValueError(f"{path} was fitted for other kinds of sound; run the fit again")
-        target, strength = ({n: np.array(v) for n, v in said[k].items()} for k in ("target", "strength"))
-        return Teacher(target, strength, said["lead"], said["lag"])
+        tracks = {}
+        for name, values in said["track"].items():
+            rows = {n: np.array(values.pop(n)) for n in ("strength", "lead", "lag")}
+            tracks[name] = Track(**rows, **values)
+        return Teacher({n: np.array(v) for n, v in said["target"].items()}, tracks)
 
     def save(self, path: Path = FITTED) -> None:
         """Write the constants as JSON."""
-        round4 = {k: {n: np.round(v, 4).tolist() for n, v in d.items()}
-                  for k, d in (("target", self.target), ("strength", self.strength))}  # fmt: skip
-        said = {"kinds": KIND_NAMES, **round4, "lead": self.lead, "lag": self.lag}
-        path.write_text(json.dumps(said, indent=1) + "\n", "utf-8")
+        said = {"kinds": KIND_NAMES, "target": self.target,
+                "track": {t: asdict(v) for t, v in self.track.items()}}  # fmt: skip
+        path.write_text(json.dumps(said, default=lambda v: np.round(v, 4).tolist()) + "\n", "utf-8")
 
 
-def pull(
-    times: Array, phones: Sequence[Phone], strength: Array, lead: float, lag: float
-) -> Array:
-    """Share of each phone in where the mouth goes: (T, P), rows of sum 1."""
+def _pauses(phones: Sequence[Phone]) -> Iterator[tuple[float, float, float, float]]:
+    """Long silences: start, end, and how much of each belongs to the speech before and after it."""
+    for p in phones:
+        length = p.end - p.start
+        if p.kind == SILENCE and length > _REST:
+            before = 0.0 if p is phones[0] and p.start <= 0 else min(_AFTER, _SHARE * length)
+            yield p.start, p.end, before, 0.0 if p is phones[-1] else min(_BEFORE, _SHARE * length)
+
+
+def with_ready(phones: Sequence[Phone]) -> list[Phone]:
+    """Phones with the end of every long pause before speech split off as ``READY``."""
+    turns = {end: end - after for _, end, _, after in _pauses(phones) if after}
+    out: list[Phone] = []
+    for p in phones:
+        if p.kind == SILENCE and p.end in turns:
+            out += [p._replace(end=turns[p.end]), Phone(READY, turns[p.end], p.end)]
+        else:
+            out.append(p)
+    return out
+
+
+def kinds_of(phones: Sequence[Phone]) -> npt.NDArray[np.int64]:
+    """(P,) index into ``KIND_NAMES``, one more for ``READY``."""
+    return np.array([READY_KIND if p.kind == READY else KIND_NAMES.index(p.kind) for p in phones])
+
+
+def distances(times: Array, phones: Sequence[Phone]) -> tuple[Array, Array, Array]:
+    """Seconds before and after each phone's full pull, (T, P) each, and log of its length (P,)."""
     start, end = (np.array([getattr(p, n) for p in phones]) for n in ("start", "end"))
     quarter = 0.25 * (end - start)  # the pull is full over the middle half
-    before = (start + quarter)[None] - times[:, None]
-    after = times[:, None] - (end - quarter)[None]
-    log = -np.maximum(before, 0) / lead - np.maximum(after, 0) / lag
-    kinds = np.array([KIND_NAMES.index(p.kind) for p in phones])
-    log = log + np.log(strength[kinds])
+    before = np.maximum((start + quarter)[None] - times[:, None], 0)
+    after = np.maximum(times[:, None] - (end - quarter)[None], 0)
+    return before, after, np.log(np.clip((end - start) / USUAL, 0.25, 2.0))
+
+
+def _ready_as_silence(values: Array) -> Array:
+    return np.append(values, values[0])
+
+
+def pull(times: Array, phones: Sequence[Phone], track: Track) -> Array:
+    """Share of each phone in where the mouth goes: (T, P), rows of sum 1."""
+    kinds = kinds_of(phones)
+    before, after, length = distances(times, phones)
+    strength, lead, lag = (_ready_as_silence(v)[kinds] for v in (track.strength, track.lead, track.lag))
+    log = np.log(strength) + track.undershoot * length - before / lead - after / lag
     weight = np.exp(log - log.max(1, keepdims=True))
     return np.asarray(weight / weight.sum(1, keepdims=True))
 
@@ -96,15 +162,18 @@ def pull(
 def closures(phones: Sequence[Phone]) -> list[tuple[float, float]]:
     """Times in which bilabials hold the lips shut.
 
-    A stop's label holds its release too, in which the lips are already parting (tracked speech
-    shows the minimum 20 ms after the start and 60 ms before the end of an aligned /p/ or /b/).
+    The label of a stop holds its release too, in which the lips are already parting. Tracked speech
+    has the lips nearest 25 ms before the middle of an aligned /b/, 15 ms before that of a /p/; at
+    the beginning of a sentence they are shut 0.1 s before the label starts.
     """
     held = []
-    for p in phones:
-        if p.kind == "M":
-            held.append((p.start + 0.01, max(p.end - 0.01, p.start + 0.03)))
-        elif p.kind in BILABIAL:
-            held.append((p.start, max(p.end - 0.05, p.start + 0.035)))
+    for before, p in zip([None, *phones], phones):
+        if p.kind not in BILABIAL:
+            continue
+        pause = before.end - before.start if before and before.kind == SILENCE else 0.0
+        early = max(_EARLY if p.kind != "P" else 0.0, min(_EARLY_FIRST, 0.3 * pause))
+        late = 0.005 if p.kind == "M" else 0.04
+        held.append((p.start - early, max(p.end - late, p.start + 0.03)))
     return held
 
 
@@ -117,21 +186,23 @@ def opening(times: Array, intervals: Sequence[tuple[float, float]], ramp: float 
     return np.asarray(free)
 
 
-def rest(times: Array, phones: Sequence[Phone], edge: float = 0.10) -> Array:
-    """(T,) 0 in long silences, 1 in speech; the mouth moves ``edge`` before and after the sound."""
-    still = [(p.start + edge if p.start > 0 else -1.0, p.end - edge if p is not phones[-1] else 1e9)
-             for p in phones if p.kind == SILENCE and p.end - p.start > _REST]  # fmt: skip
-    return opening(times, still, ramp=0.08)
+def rest(times: Array, phones: Sequence[Phone]) -> Array:
+    """(T,) 0 in long silences, 1 in speech and while the lips part before it."""
+    still = [(start + before if before else -1.0, end - after if after else 1e9)
+             for start, end, before, after in _pauses(phones)]  # fmt: skip
+    return opening(times, still, ramp=_REST_RAMP)
 
 
 def raw_tracks(teacher: Teacher, times: Array, phones: Sequence[Phone]) -> dict[str, Array]:
-    """Opening, jaw, width and shapes before closures and silence: (T,) each."""
-    kinds = np.array([KIND_NAMES.index(p.kind) for p in phones])
+    """Opening, jaw, width and shapes before loudness, closures and silence: (T,) each."""
+    said = with_ready(phones)
+    kinds = kinds_of(said)
     out = {}
-    for track in TRACKS:
-        share = pull(times, phones, teacher.strength[track], teacher.lead[track], teacher.lag[track])
-        for name in SHAPES if track == "shape" else (track,):
-            out[name] = share @ teacher.target[name][kinds]
+    for name, track in teacher.track.items():
+        share = pull(times, said, track)
+        for part in SHAPES if name == "shape" else (name,):
+            target = np.append(teacher.target[part], _READY_TARGET.get(part, 0.0))
+            out[part] = track.gain * (share @ target[kinds]) + track.offset
     return out
 
 
@@ -153,10 +224,9 @@ def teach(
     """
     track = raw_tracks(teacher, times, phones)
     awake, free = rest(times, phones), opening(times, closures(phones))
-    gap, jaw, width = (gain * track[n] - less for n, (gain, less) in _WIDER.items())
-    gap = np.maximum(gap, 0) * loudness * free * awake
-    jaw = np.maximum(jaw, 0) * loudness * awake
+    loud = {n: loudness ** teacher.track[n].loud for n in ("gap", "jaw")}
+    gap = np.maximum(track["gap"], 0) * loud["gap"] * free * awake
+    jaw = np.maximum(track["jaw"], 0) * loud["jaw"] * awake
     extras = {n: np.maximum(track[n], 0) * awake for n in SHAPES}
-    bilabial = opening(times, closures([p for p in phones if p.kind in BILABIAL]))
-    extras["upper_roll"] = 0.6 * extras["roll"] * (1 - bilabial)
-    return compose(lips, gap, jaw, width * awake, extras)
+    extras["upper_roll"] = 0.6 * extras["roll"] * (1 - free)
+    return compose(lips, gap, jaw, track["width"] * awake, extras)
