@@ -19,7 +19,7 @@ from ..models.expression import coefficient_count
 from ..mouth import RATE
 from .augment import change_sound, change_speed, change_throat, not_speech
 from .data.prepare import Clip
-from .emotion_faces import perform, random_weights, voice_of
+from .emotion_faces import perform, pitch_of, random_weights, voice_of
 
 Array = npt.NDArray[np.float32]
 
@@ -97,7 +97,8 @@ class Windows:
         features = log_mel(sound)
         if self.augment and rng.uniform() < 0.7:
             features = change_throat(features, rng)
-        voice = voice_of(features[::2, -1].astype(np.float64), awake.astype(np.float64))
+        energy = features[::2, -1].astype(np.float64)
+        voice = voice_of(energy, awake.astype(np.float64), pitch_of(sound, count))
         weights = random_weights(count, rng)
         face = perform(mouth.astype(np.float64), weights, voice, self.lips, rng)
         return features, weights, face, mouth, kind.astype(np.int64), awake, closed
