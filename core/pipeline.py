@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from . import emotion_curve
+from . import emotion_curve, transcript
 from .errors import UserError
 from .files import WEIGHTS, check_writable, digest
 from .progress import Progress, silent
@@ -25,6 +27,8 @@ from .tracks import FaceTracks, read_key
 if TYPE_CHECKING:
     from .models.expression import ExpressionModel
     from .models.motion import MotionModel
+
+log = logging.getLogger(__name__)
 
 VERSION: Final = 2
 """Goes up with every change that gives other tracks from the same input."""
@@ -47,6 +51,8 @@ class AnimateResult:
     """seconds of the voice before the first frame"""
     skipped: bool
     """it was there already, made from the same input"""
+    warnings: tuple[str, ...] = ()
+    """what the user should know about them, a line each"""
 
 
 def animate_to_file(
@@ -65,16 +71,24 @@ def animate_to_file(
     check_writable(params.output)
     key = content_key(params, weights or WEIGHTS)
     skipped = not overwrite and read_key(params.output) == key
+    warnings: list[str] = []
     if skipped:
         tracks = FaceTracks.load(params.output)
     else:
-        tracks = animate(params, progress, weights=weights)
-        tracks.save(params.output, key)
-    return AnimateResult(params.output, len(tracks), params.fps, tracks.start, skipped)
+        tracks = animate(params, progress, weights=weights, warn=warnings.append)
+        # Without a key the same call works, and warns, again.
+        tracks.save(params.output, "" if warnings else key)
+    return AnimateResult(
+        params.output, len(tracks), params.fps, tracks.start, skipped, tuple(warnings)
+    )
 
 
 def animate(
-    params: AnimateParams, progress: Progress = silent, *, weights: Path | None = None
+    params: AnimateParams,
+    progress: Progress = silent,
+    *,
+    weights: Path | None = None,
+    warn: Callable[[str], None] = log.warning,
 ) -> FaceTracks:
     """Turn a voice into face tracks.
 
@@ -82,6 +96,7 @@ def animate(
         params: the voice and what to make of it; ``output`` is not looked at.
         progress: told the stages ``voice``, ``expression`` and ``motion``.
         weights: the folder of the networks; None is the one that ships.
+        warn: told what the user should know about the tracks, a line each.
 
     Raises:
         UserError: wrong input, or no networks.
@@ -89,6 +104,7 @@ def animate(
     """
     fps = _checked_fps(params)
     curve = _curve(params)
+    cues = None if params.text is None else transcript.load(params.text, params.language)
     progress("voice", 0, 1)
     from .audio import SAMPLE_RATE, load
 
@@ -111,6 +127,14 @@ def animate(
         dials=Dials(params.lip_strength, params.jaw_strength, params.smoothing),
         progress=lambda done, total: progress("expression", done, total),
     )
+    if cues is not None:
+        from .models.phone_scores import phone_scores
+        from .text_lips import follow
+
+        heard = phone_scores(expression_model, samples)
+        performance, followed = follow(performance, heard, cues, params.start)
+        if followed.refused:
+            warn(str(followed))
     drawn = motion_model.generate(
         samples, seed=params.seed, progress=lambda done, total: progress("motion", done, total)
     )
@@ -162,12 +186,14 @@ def content_key(params: AnimateParams, weights: Path) -> str:
     """A hash of all that the tracks depend on.
 
     Raises:
-        UserError: the voice or the emotion file cannot be read.
+        UserError: the voice, the emotion file or the text cannot be read.
 
     """
     said = asdict(params) | {"output": None, "voice": digest(params.voice), "version": VERSION}
     if params.emotion_file is not None:
         said["emotion_file"] = digest(params.emotion_file)
+    if params.text is not None:
+        said["text"] = digest(params.text)
     for name in ("expression", "motion"):
         file = weights / f"{name}.safetensors"
         said[name] = digest(file) if file.is_file() else None

@@ -66,6 +66,10 @@ class AnimateParams:
     """milliseconds by which the mouth leads the sound, as an animator slips keys ahead"""
     head_strength: float = 1.0
     """scales head motion; 1 as predicted"""
+    text: str | None = None
+    """path of what is said, UTF-8: plain, or subtitles with times in the file; sharpens the lips where it agrees"""
+    language: str = "en-us"
+    """of the text"""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="lets the mouth lead the sound by MS milliseconds, 0..500 (0)")  # fmt: skip
     parser.add_argument("--head-strength", type=number(0), default=1.0, metavar="X",
                         help="scales head motion (1)")  # fmt: skip
+    parser.add_argument("--text", metavar="FILE",
+                        help="what is said: plain text, .srt or .vtt; sharpens the lips where it agrees")  # fmt: skip
+    parser.add_argument("--language", default="en-us", metavar="TAG",
+                        help="of the text, as de, fr, es, cmn (en-us)")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="DIR", help="networks of your own training")
     parser.add_argument("--overwrite", action="store_true", help="do it again if it is there")
 
@@ -63,11 +68,15 @@ def run(args: argparse.Namespace) -> int:
         smoothing=args.smoothing,
         look_ahead_ms=args.look_ahead,
         head_strength=args.head_strength,
+        text=args.text,
+        language=args.language,
     )
     from ..pipeline import animate_to_file
 
     with reporting() as progress:
         done = animate_to_file(params, progress, weights=args.weights, overwrite=args.overwrite)
+    for warning in done.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
     note = " (was there already)" if done.skipped else ""
     print(f"{done.tracks}: {done.frames} frames at {args.fps} fps{note}")
     return 0

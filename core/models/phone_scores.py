@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which speech sound the generator's lip head hears, frame by frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..features import log_mel
+from .expression import ExpressionModel, coefficient_count
+from .expression_network import STEM_STRIDE
+
+_CHUNK = 3000
+"""frames handled at a time"""
+
+
+@torch.inference_mode()
+def phone_scores(
+    model: ExpressionModel, samples: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """(T, K) log-probabilities of the kinds of sound, in the order of ``core.phones.KINDS``, at 50 Hz.
+
+    Args:
+        model: whose network has a phone head
+        samples: (N,) mono, 16 kHz
+
+    """
+    features = torch.from_numpy(log_mel(samples))
+    count, around = coefficient_count(len(samples)), model.config.context
+    parts = []
+    for first in range(0, count, _CHUNK):
+        last = min(first + _CHUNK, count)
+        low, high = max(first - around, 0), min(last + around, count)
+        heard = model.network.encoder(features[None, low * STEM_STRIDE : high * STEM_STRIDE])
+        logits = model.network.phones(heard.lip)[0, first - low : last - low]
+        parts.append(torch.log_softmax(logits, -1).numpy())
+    return np.concatenate(parts)
