@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     animate.add_argument("--emotion", default="", metavar="NAME=WEIGHT,...", help="sets the sliders")
     for name, what in DIALS.items():
         animate.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=what)
+    animate.add_argument("--text", type=Path, metavar="FILE", help="what is said: plain text, .srt or .vtt")
+    animate.add_argument("--language", metavar="TAG", help="of the text, as de, fr, es, cmn (en-us)")
     animate.add_argument("--start-frame", type=int, metavar="N", help="where the voice begins")
     animate.add_argument("--seed", type=int, metavar="N", help="same seed, same face")
     animate.add_argument("--parts", metavar="PART,...", help="speech,emotion,head,blink,gaze (all)")
@@ -153,6 +155,10 @@ def _animate(arguments: argparse.Namespace) -> str:
     for name in DIALS:
         if (value := getattr(arguments, name)) is not None:
             _set_dial(settings, name, value)
+    if arguments.text is not None:
+        settings.transcript = _text(arguments.text)
+    if arguments.language is not None:
+        settings.language = arguments.language
     if arguments.start_frame is not None:
         settings.frame_start = arguments.start_frame
     if arguments.seed is not None:
@@ -232,6 +238,17 @@ def _emotion(text: str) -> dict[str, float]:
                             f"Names are {', '.join(EMOTIONS)}.", ExitCode.USAGE)  # fmt: skip
         found[name] = weight
     return found
+
+
+def _text(path: Path) -> bpy.types.Text:
+    """A text of the .blend with the file's content."""
+    try:
+        said = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read the text '{path}' ({error}).", "Give a text file in UTF-8.") from error
+    text = bpy.data.texts.new(path.name)
+    text.write(said)
+    return text
 
 
 def _set_dial(settings: bpy.types.PropertyGroup, name: str, value: float) -> None:

@@ -107,6 +107,9 @@ class GMTALKER_PT_voice(_CharacterPanel, bpy.types.Panel):
             layout.prop(settings, "voice")
             layout.prop(settings, "frame_start")
             layout.prop(settings, "add_sound")
+        layout.template_ID(settings, "transcript", new="text.new", open="text.open", text="Transcript")
+        if settings.transcript is not None:
+            layout.prop(settings, "language")
 
 
 class GMTALKER_PT_emotion(_CharacterPanel, bpy.types.Panel):

@@ -53,6 +53,18 @@ def _search_sounds(self: Any, context: bpy.types.Context, text: str) -> Iterable
     return [s.name for s in strips if s.type == "SOUND" and text.lower() in s.name.lower()]
 
 
+LANGUAGES = (
+    "ar", "bn", "ca", "cmn", "cs", "da", "de", "el", "en-gb", "en-us", "es", "es-419", "fa", "fi", "fr", "he", "hi",
+    "hu", "id", "it", "ja", "ko", "nb", "nl", "pl", "pt", "pt-br", "ro", "ru", "sv", "sw", "ta", "th", "tr", "uk",
+    "ur", "vi", "yue",
+)  # fmt: skip
+"""suggestions; espeak-ng speaks a hundred more"""
+
+
+def _search_languages(self: Any, context: bpy.types.Context, text: str) -> Iterable[str]:
+    return [tag for tag in LANGUAGES if tag.startswith(text.lower())]
+
+
 class GMTALKER_character_settings(bpy.types.PropertyGroup):
     """On every object, used on characters. The emotions are added below."""
 
@@ -91,6 +103,19 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
         name="Add Sound",
         description="Put the voice into the Sequencer, so that it plays with the face",
         default=True,
+    )
+    transcript: PointerProperty(
+        name="Transcript",
+        description="What the voice says, if you have it: plain text, or subtitles (.srt, .vtt) with times. "
+        "It sharpens the lips where it agrees with the voice",
+        type=bpy.types.Text,
+    )
+    language: StringProperty(
+        name="Language",
+        description="Of the transcript, as a tag such as en-us, de, fr, es, cmn",
+        default="en-us",
+        search=_search_languages,
+        search_options={"SORT", "SUGGESTION"},
     )
     seed: IntProperty(
         name="Seed",

@@ -116,8 +116,22 @@ class Generate:
             smoothing=settings.smoothing,
             look_ahead_ms=settings.look_ahead,
             head_strength=settings.head_strength,
+            text=self._transcript(settings.transcript),
+            language=settings.language,
         )
         return worker.submit(self.title, "animate", params)
+
+    def _transcript(self, text: bpy.types.Text | None) -> str | None:
+        """The path of what is said, in the job's folder."""
+        if text is None:
+            return None
+        said = text.as_string()
+        if not said.strip():
+            raise UserError(f"The transcript '{text.name}' is empty.",
+                            "Write down what the voice says, or take it off.")  # fmt: skip
+        path = self.folder / f"{bpy.path.clean_name(text.name)}.txt"
+        path.write_text(said, encoding="utf-8")
+        return str(path)
 
     def finish(self, result: dict[str, Any]) -> str:
         obj = _target(self.obj)
@@ -130,7 +144,7 @@ class Generate:
             baking.bake(tracks, rig, self.fps, self.voice.first, settings.parts, limits(obj))
             os.replace(part, target)
         settings.tracks = sequencer.relative(target)
-        message = f"Baked {len(tracks)} frames on '{obj.name}'."
+        message = " ".join([f"Baked {len(tracks)} frames on '{obj.name}'.", *result["warnings"]])
         if not self.voice.strip and settings.add_sound:
             scene = bpy.data.scenes[self.sequencer]
             try:

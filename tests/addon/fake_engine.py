@@ -77,7 +77,9 @@ def animate(params: dict) -> dict:
         emotion=np.array(rows),
         start=params["start"],
     ).save(params["output"])
-    return {"tracks": params["output"], "frames": count}
+    said = Path(params["text"]).read_text(encoding="utf-8") if params["text"] else ""
+    warnings = [f"'{said}' is not {params['language']}."] if said.startswith("wrong") else []
+    return {"tracks": params["output"], "frames": count, "warnings": warnings}
 
 
 def render(params: dict) -> dict:
