@@ -170,7 +170,7 @@ def _manner(frames: int, rng: np.random.Generator) -> Array:
     often = np.exp(0.16 * rng.standard_normal(len(_PAIR)))[_PAIR]
     posed = max(rng.normal(0.02, 0.03), 0.0)
     crooked = np.exp(_SIDE * (posed + 0.04 * rng.standard_normal(len(_PAIR))[_PAIR]))
-    return often * crooked * (1 + 0.05 * drift(frames, len(_PAIR), rng, 1.2)[:, _PAIR])
+    return np.asarray(often * crooked * (1 + 0.05 * drift(frames, len(_PAIR), rng, 1.2)[:, _PAIR]))
 
 
 def added(
