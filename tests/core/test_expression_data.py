@@ -12,7 +12,8 @@ from core.training.data.align import grid_text
 from core.training.data.grid import held_out_names
 from core.training.data.lips import KIND_NAMES, compose
 from core.training.data.prepare import Clip, emodb_phones, read, write
-from core.training.data.synthesis import ESPEAK_VOICES, SENTENCES
+from core.training.data.sentences import SENTENCES
+from core.training.data.synthesis import ESPEAK_VOICES, _phones_of_marks
 from core.training.data.teacher import Teacher, teach
 from core.training.emotion_faces import PROTOTYPES, Voice, perform, random_weights, vector, voice_of
 
@@ -74,6 +75,13 @@ def test_labels():
     for label in ("P", "AA", "ZH", "OY", "DX"):
         assert all(k in KINDS for k in from_arpabet(label))
     assert {v[:2] for v in ESPEAK_VOICES} - {"en"} == set(SENTENCES)
+
+
+def test_marks_of_espeak_become_phones_with_their_closures():
+    marks = [("a", 0.0), ("p", 0.2), ("ʲ", 0.22), ("b", 0.4), ("ɯᵝ", 0.5), ("", 0.6)]
+    assert [(p.kind, round(p.start, 3), round(p.end, 3)) for p in _phones_of_marks(marks, 0.9)] == [
+        ("AA", 0.0, 0.155), ("P", 0.155, 0.4), ("B", 0.4, 0.5), ("IH", 0.5, 0.6), ("SIL", 0.6, 0.9),
+    ]  # fmt: skip
 
 
 def test_grid_names():

@@ -21,62 +21,28 @@ import soxr
 
 from ...audio import SAMPLE_RATE, load
 from ...phones import SILENCE, Phone, from_arpabet, from_ipa, spread
+from .sentences import SENTENCES
 
 log = logging.getLogger(__name__)
 
 Samples = npt.NDArray[np.float32]
 
-FLITE_VOICES: Final = ("slt", "rms", "awb", "kal16")
-ESPEAK_VOICES: Final = ("en-us+f2", "en-us+m3", "en-us+klatt2", "en-gb-scotland+f5", "en-us+m7",
-                        "de+f3", "de+m1", "fr+f4", "fr+m2", "es+m5", "es+f2", "it+f5", "it+m4")  # fmt: skip
-SENTENCES: Final[dict[str, tuple[str, ...]]] = {
-    "de": (
-        "Am Montag kommt mein Bruder mit dem Bus aus Bremen.",
-        "Papa probiert die Pilze, bevor er die Suppe pfeffert.",
-        "Wir müssen über die Brücke zum großen Platz fahren.",
-        "Meine Großmutter backt am liebsten Apfelkuchen mit Sahne.",
-        "Fünf Vögel flogen früh am Morgen über den Fluss.",
-        "Bitte bring mir das blaue Buch vom obersten Brett.",
-        "Im Sommer schwimmen viele Leute in dem warmen See.",
-        "Warum hast du mir nicht gesagt, dass du morgen umziehst?",
-    ),
-    "fr": (
-        "Le petit bateau passe lentement sous le pont de pierre.",
-        "Maman prépare une bonne soupe avec des pommes de terre.",
-        "Vous pouvez venir demain si le temps le permet.",
-        "Il faut que je parle à mon patron avant midi.",
-        "Les enfants jouent au ballon dans le parc municipal.",
-        "Beaucoup de gens boivent du café noir le matin.",
-        "Une jeune fille chante une chanson douce sous la lune.",
-        "Pourquoi ne m'avez-vous pas appelé hier soir?",
-    ),
-    "es": (
-        "Mi primo Pablo vive en un pueblo blanco cerca del mar.",
-        "Mañana por la mañana compraremos pan y manzanas.",
-        "El hombre abrió la puerta y miró por la ventana.",
-        "Muchas personas prefieren viajar en tren por la noche.",
-        "Bebemos un vaso de vino bajo el árbol del jardín.",
-        "No puedo moverme porque me duele mucho el brazo.",
-        "La profesora explica el problema con mucha paciencia.",
-        "¿Puedes ponerme un café con un poco de leche?",
-    ),
-    "it": (
-        "Mia sorella prepara una pizza buonissima per la famiglia.",
-        "Il bambino dorme nella sua stanza con la finestra aperta.",
-        "Domani mattina prendiamo il primo treno per Bologna.",
-        "Ho visto un bellissimo film al cinema con i miei amici.",
-        "Puoi portarmi un bicchiere d'acqua fresca, per piacere?",
-        "La primavera porta fiori e profumi in tutta la valle.",
-        "Abbiamo bevuto un buon vino rosso sopra la collina.",
-        "Quando piove, preferisco leggere un libro in pace.",
-    ),
-}
-"""sentences of our own, rich in lip sounds"""
-
+FLITE_VOICES: Final = {"slt": 0.02, "rms": 0.015, "awb": 0.0, "kal16": 0.0}
+"""seconds by which each voice is heard later than it says"""
+ESPEAK_VOICES: Final = (
+    "en-us+f2", "en-us+m3", "en-us+klatt2", "en-gb-scotland+f5", "en-us+m7", "de+f3", "de+m1", "fr+f4",
+    "fr+m2", "es+m5", "es+f2", "it+f5", "it+m4",
+    "en-029+linda", "en-us+max", "en-gb-x-rp+steph", "en-us+croak", "en-us+klatt4", "de+klatt3", "de+steph2",
+    "fr+michel", "es+miguel", "pt-br+f1", "pt-br+m6", "pl+f2", "pl+m8", "tr+f5", "tr+m3", "ru+f4", "ru+marcelo",
+    "nl+f3", "nl+m7", "sv+linda", "sv+m2", "hi+f1", "hi+m5", "el+f2", "el+antonio", "ja+f5", "ja+m1",
+)  # fmt: skip
+"""language and voice variant, as espeak-ng names them"""
+_PITCH = 3
+"""espeak-ng's number of the parameter"""
 _RETRIEVAL, _PHONE_EVENTS, _IPA = 1, 1, 2
 _END, _PHONE = 0, 7
-_LATE_STOP = 0.03
-"""espeak marks a stop at its release; the lips shut this much earlier"""
+_VOICELESS_STOPS, _CLOSURE = "ptkcʈq", 0.045
+"""espeak marks these at their release, after a closure of this many seconds; others at their start"""
 
 
 class _Event(ctypes.Structure):
@@ -101,10 +67,11 @@ def flite(text: str, voice: str, stretch: float) -> tuple[Samples, list[Phone]]:
              "-o", str(path)], check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
         samples = load(path)
-    phones, start = [], 0.0
+    phones: list[Phone] = []
+    start, length = 0.0, len(samples) / SAMPLE_RATE
     for item in said.split():
         label, _, until = item.rpartition(":")
-        end = min(float(until), len(samples) / SAMPLE_RATE)
+        end = min(float(until) + FLITE_VOICES[voice], length)
         phones += spread(from_arpabet(label), start, end)
         start = end
     return samples, phones
@@ -120,8 +87,8 @@ class Espeak:
         self._library = ctypes.CDLL(name)
         self._rate = self._library.espeak_Initialize(_RETRIEVAL, 0, None, _PHONE_EVENTS | _IPA)
 
-    def speak(self, text: str, voice: str, rate: int) -> tuple[Samples, list[Phone]]:
-        """Speech of a voice such as ``de+f3`` at ``rate`` words a minute."""
+    def speak(self, text: str, voice: str, rate: int, pitch: int = 50) -> tuple[Samples, list[Phone]]:
+        """Speech of a voice such as ``de+f3`` at ``rate`` words a minute; ``pitch`` 0 to 100."""
         pieces: list[bytes] = []
         marks: list[tuple[str, float]] = []
 
@@ -137,6 +104,7 @@ class Espeak:
         if self._library.espeak_SetVoiceByName(voice.encode()):
             raise ValueError(f"espeak-ng has no voice '{voice}'")
         self._library.espeak_SetParameter(1, rate, 0)
+        self._library.espeak_SetParameter(_PITCH, pitch, 0)
         encoded = text.encode()
         utf8 = 1
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, utf8, None, None)
@@ -156,12 +124,15 @@ def iter_events(events: ctypes.Array[_Event]) -> Iterator[_Event]:
 
 
 def _phones_of_marks(marks: Sequence[tuple[str, float]], length: float) -> list[Phone]:
+    """Phones from espeak's marks; one that moves no lips, such as a palatalisation, prolongs the last."""
     phones: list[Phone] = []
     starts = []
     for label, start in marks:
         kinds = from_ipa(label)
-        first = not phones
-        early = _LATE_STOP if kinds[:1] and kinds[0] in ("P", "B") and not first else 0.0
+        if label and not kinds:
+            continue
+        first = not starts
+        early = 0.0 if first or label[:1] not in _VOICELESS_STOPS else _CLOSURE
         starts.append((kinds, max(start - early, 0.0)))
     for (kinds, start), (_, end) in zip(starts, [*starts[1:], ((), length)]):
         phones += spread(kinds or (SILENCE,), start, max(end, start + 0.01))
@@ -184,4 +155,5 @@ def corpus(texts: Sequence[str], seed: int) -> Iterator[tuple[str, Samples, list
     for voice in ESPEAK_VOICES:
         own = SENTENCES.get(voice[:2]) or tuple(map(str, rng.choice(np.array(texts), 14, replace=False)))
         for text in own:
-            yield f"espeak-{voice}", *espeak.speak(text, voice, int(rng.integers(140, 200)))
+            rate, pitch = (int(rng.integers(*span)) for span in ((140, 200), (25, 80)))
+            yield f"espeak-{voice}", *espeak.speak(text, voice, rate, pitch)

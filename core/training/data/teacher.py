@@ -99,8 +99,8 @@ class Teacher:
             raise ValueError(f"{path} was fitted for other kinds of sound; run the fit again")
         tracks = {}
         for name, values in said["track"].items():
-            rows = {n: np.array(values.pop(n)) for n in ("strength", "lead", "lag")}
-            tracks[name] = Track(**rows, **values)
+            strength, lead, lag = (np.array(values.pop(n)) for n in ("strength", "lead", "lag"))
+            tracks[name] = Track(strength, lead, lag, **values)
         return Teacher({n: np.array(v) for n, v in said["target"].items()}, tracks)
 
     def save(self, path: Path = FITTED) -> None:
