@@ -41,7 +41,7 @@ _PITCH = 3
 """espeak-ng's number of the parameter"""
 _RETRIEVAL, _PHONE_EVENTS, _IPA = 1, 1, 2
 _END, _PHONE = 0, 7
-_VOICELESS_STOPS, _CLOSURE = "ptkcʈq", 0.045
+_VOICELESS_STOPS, _CLOSURE = tuple("ptkcʈq"), 0.045
 """espeak marks these at their release, after a closure of this many seconds; others at their start"""
 
 
@@ -126,13 +126,13 @@ def iter_events(events: ctypes.Array[_Event]) -> Iterator[_Event]:
 def _phones_of_marks(marks: Sequence[tuple[str, float]], length: float) -> list[Phone]:
     """Phones from espeak's marks; one that moves no lips, such as a palatalisation, prolongs the last."""
     phones: list[Phone] = []
-    starts = []
+    starts: list[tuple[tuple[str, ...], float]] = []
     for label, start in marks:
         kinds = from_ipa(label)
         if label and not kinds:
             continue
         first = not starts
-        early = 0.0 if first or label[:1] not in _VOICELESS_STOPS else _CLOSURE
+        early = _CLOSURE if label.startswith(_VOICELESS_STOPS) and not first else 0.0
         starts.append((kinds, max(start - early, 0.0)))
     for (kinds, start), (_, end) in zip(starts, [*starts[1:], ((), length)]):
         phones += spread(kinds or (SILENCE,), start, max(end, start + 0.01))
