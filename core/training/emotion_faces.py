@@ -84,6 +84,8 @@ _IDLE: Final = ("browInnerUp", "browOuterUp", "browDown", "eyeSquint", "cheekSqu
 _USUAL_LOUD: Final = 0.6
 _EASE: Final = 0.4
 """how much more than its share a weak emotion shows; nothing at full strength"""
+_PRESSED: Final = 1.25
+"""how much of what emotion parts is shut again: beside their middle lips part more"""
 _WIDE: Final = 0.12
 """opening of the lips from which on emotion parts them in full"""
 
@@ -202,7 +204,7 @@ def added(
     felt = felt * (1 - rounded[:, None] * _SPREADS)
     shut = 1 - np.clip(speech @ lips.gap / _WIDE, 0, 1)
     felt = felt * (1 - shut[:, None] * _PARTS)
-    surplus = np.clip(felt @ lips.gap, 0, None) * shut
+    surplus = _PRESSED * np.clip(felt @ lips.gap, 0, None) * shut
     felt[:, INDEX["mouthClose"]] += surplus / -lips.gap[INDEX["mouthClose"]]
     return np.asarray(felt + speech * (weights @ _AROUSAL - 1)[:, None])
 

@@ -59,7 +59,7 @@ def test_a_closed_mouth_stays_closed_in_silence(emotion, lips):
     still = np.zeros((FRAMES, len(EXPRESSION_NAMES)))
     voice = voice_of(np.zeros(FRAMES), np.zeros(FRAMES))
     face = perform(still, weights(**{emotion: 1}), voice, lips, np.random.default_rng(0))
-    assert np.abs(face @ lips.gap).max() < 1e-4
+    assert -0.02 < (face @ lips.gap).min() <= (face @ lips.gap).max() < 1e-4
     assert face.sum(1).min() > 0.5  # and the rest of the face shows what it feels
 
 
