@@ -55,7 +55,7 @@ def _mel_basis() -> Array:
 def _power(samples: Array, first: int, last: int) -> Array:
     """(last-first, FFT/2+1) power spectra of the frames first..last-1; silence beyond both ends."""
     low, high = first * HOP - _FFT // 2, (last - 1) * HOP + _FFT // 2
-    piece = np.pad(samples[max(low, 0) : max(high, 0)],
+    piece = np.pad(np.nan_to_num(samples[max(low, 0) : max(high, 0)]).astype(np.float32),
                    (max(-low, 0), max(high - max(len(samples), max(low, 0)), 0)))  # fmt: skip
     spectrum = librosa.stft(piece, n_fft=_FFT, hop_length=HOP, win_length=_WINDOW, center=False)
     return np.asarray(np.abs(spectrum).T ** 2 * _SCALE, np.float32)
@@ -79,30 +79,34 @@ def speech_level(samples: Array) -> float:
         return _QUIETEST_DB
     pieces = whole.reshape(-1, HOP if len(samples) >= HOP else len(samples))
     energy = np.einsum("ij,ij->i", pieces, pieces) / pieces.shape[1]
+    energy = np.nan_to_num(energy, posinf=0.0)
     return max(float(10 * np.log10(np.percentile(energy, 95) + 1e-12)), _QUIETEST_DB)
 
 
-def log_mel(samples: Array, level: float | None = None) -> Array:
+def log_mel(
+    samples: Array, level: float | None = None, first: int = 0, last: int | None = None
+) -> Array:
     """Features of a voice.
 
     Args:
         samples: (N,) mono at 16 kHz.
         level: dB that count as loud speech; None measures it (``speech_level``).
+        first: the first frame asked for.
+        last: one past the last; None is ``frame_count(N)``.
 
     Returns:
-        (frame_count(N), FEATURES): log power of each mel band relative to the level, then that of
+        (last - first, FEATURES): log power of each mel band relative to the level, then that of
         all the sound; 60 dB map to 0..1, and what lies above goes on above 1.
 
     """
-    samples = np.asarray(np.nan_to_num(samples), np.float32)
     loud = speech_level(samples) if level is None else level
-    count = frame_count(len(samples))
-    out = np.empty((count, FEATURES), np.float32)
-    for first in range(0, count, _BLOCK):
-        last = min(first + _BLOCK, count)
-        power = _power(samples, first, last)
+    end = frame_count(len(samples)) if last is None else last
+    out = np.empty((end - first, FEATURES), np.float32)
+    for start in range(first, end, _BLOCK):
+        stop = min(start + _BLOCK, end)
+        power = _power(samples, start, stop)
         # A band of speech holds some 15 dB less than the whole, so bands sit on a scale of their own.
         bands = _decibels(power @ _mel_basis().T * (_FFT / 2)) - loud + 15
         whole = _decibels(power.sum(1, keepdims=True)) - loud
-        out[first:last] = np.concatenate([bands, whole], 1) / _RANGE_DB + 1
+        out[start - first : stop - first] = np.concatenate([bands, whole], 1) / _RANGE_DB + 1
     return np.clip(out, 0, 1.5, out=out)

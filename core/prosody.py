@@ -11,10 +11,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
 
 from .audio import SAMPLE_RATE
-from .features import FRAME_RATE, log_mel
+from .features import FRAME_RATE, frame_count, log_mel, speech_level
 
 Array = npt.NDArray[np.float32]
 
@@ -38,12 +39,9 @@ _BLOCK = 1500
 def prosody(samples: Array) -> Array:
     """(N,) mono at 16 kHz to (T, 7), T = N // 640 + 1, columns as in :data:`NAMES`."""
     count = len(samples) // _HOP + 1
-    mel = log_mel(samples)
-    at = np.arange(count) * (FRAME_RATE // RATE)
-    around = np.clip(at[:, None] + np.arange(-2, 3), 0, len(mel) - 1)
-    energy = mel[around, -1].mean(1).clip(0, 1.2)
-    bands = mel[around, :-1].mean(1)
-    tilt = bands[:, :16].mean(1) - bands[:, 40:].mean(1)
+    level = speech_level(samples)
+    parts = [_spectral(samples, level, k, min(k + _BLOCK, count)) for k in range(0, count, _BLOCK)]
+    energy, tilt = np.concatenate(parts, axis=1)
     rise = np.clip(np.diff(energy, prepend=energy[:1]), 0, None)
     voiced, pitch = _pitch(samples, count)
     speaking = _speaking(energy)
@@ -53,38 +51,72 @@ def prosody(samples: Array) -> Array:
     return np.asarray(np.stack(columns, axis=1), np.float32)
 
 
+def _spectral(samples: Array, level: float, first: int, last: int) -> Array:
+    """(2, last-first) energy and tilt."""
+    step, wide = FRAME_RATE // RATE, 2
+    end = frame_count(len(samples))
+    low, high = max(first * step - wide, 0), min(last * step + wide, end)
+    mel = log_mel(samples, level, low, high)
+    around = np.clip(np.arange(first, last)[:, None] * step + np.arange(-wide, wide + 1), low, high - 1)
+    near = mel[around - low].mean(1)
+    return np.stack([near[:, -1].clip(0, 1.2), near[:, :16].mean(1) - near[:, 40:-1].mean(1)])
+
+
 def _pitch(samples: Array, count: int) -> tuple[Array, Array]:
-    """Periodicity (T,) and octaves over the median pitch (T,), 0 where unvoiced.
+    """Periodicity (T,) and octaves over the median pitch (T,), 0 where unvoiced."""
+    found, lag = periodicity(samples, _HOP, 0, count)
+    voiced = np.clip((found - 0.4) / 0.4, 0, 1)
+    frequency = SAMPLE_RATE / lag
+    firm = voiced > 0.5
+    middle = np.median(frequency[firm]) if firm.any() else 1.0
+    octaves = np.where(firm, np.log2(frequency / middle), 0).clip(-1, 1)
+    return voiced.astype(np.float32), octaves.astype(np.float32)
+
+
+def periodicity(
+    samples: Array, hop: int, first: int, last: int
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """How periodic the sound is at the samples ``hop * (first..last-1)``, and the period in samples.
 
     The first high peak of the normalised autocorrelation within the range of voices: multiples of a
     period are as high, so the highest one alone would often be octaves down.
+
+    Returns:
+        (last-first,) 0..1, and (last-first,).
+
     """
-    padded = np.pad(samples, (_WINDOW // 2, _WINDOW))
-    taper = np.hanning(_WINDOW)
+    taper = np.hanning(_WINDOW).astype(np.float32)
     # Dividing by the window's own autocorrelation undoes what tapering costs the longer lags.
-    fade = np.fft.irfft(np.abs(np.fft.rfft(taper, 2 * _WINDOW)) ** 2)
+    fade = _autocorrelation(taper[None])[0]
     low, high = int(SAMPLE_RATE / _PITCH_HZ[1]), int(SAMPLE_RATE / _PITCH_HZ[0])
-    periodicity, lag = np.zeros(count), np.full(count, low)
-    for first in range(0, count, _BLOCK):
-        index = np.arange(first, min(first + _BLOCK, count))
-        frames = padded[index[:, None] * _HOP + np.arange(_WINDOW)]
-        frames = (frames - frames.mean(1, keepdims=True)) * taper
-        power = np.abs(np.fft.rfft(frames, 2 * _WINDOW)) ** 2
-        auto = np.fft.irfft(power)[:, :high] / fade[:high]
+    found, lag = np.zeros(last - first, np.float32), np.full(last - first, low)
+    for start in range(first, last, _BLOCK):
+        index = np.arange(start, min(start + _BLOCK, last))
+        frames = _frames(samples, index * hop)
+        auto = _autocorrelation((frames - frames.mean(1, keepdims=True)) * taper)[:, :high] / fade[:high]
         peak = np.zeros(auto.shape, bool)
         peak[:, low:-1] = (auto[:, low:-1] >= auto[:, low - 1 : -2]) & (
             auto[:, low:-1] > auto[:, low + 1 :]
         )
         high_enough = auto >= _NEAR_HIGHEST * np.max(auto * peak, axis=1, keepdims=True)
         best = np.argmax(peak & high_enough, axis=1)
-        lag[index] = np.maximum(best, low)
-        periodicity[index] = auto[np.arange(len(index)), best] / (auto[:, 0] + 1e-7)
-    voiced = np.clip((periodicity - 0.4) / 0.4, 0, 1)
-    frequency = SAMPLE_RATE / lag
-    firm = voiced > 0.5
-    middle = np.median(frequency[firm]) if firm.any() else 1.0
-    octaves = np.where(firm, np.log2(frequency / middle), 0).clip(-1, 1)
-    return voiced.astype(np.float32), octaves.astype(np.float32)
+        lag[index - first] = np.maximum(best, low)
+        found[index - first] = auto[np.arange(len(index)), best] / (auto[:, 0] + 1e-7)
+    return found, lag
+
+
+def _frames(samples: Array, centres: npt.NDArray[np.int64]) -> Array:
+    """(K, WINDOW) samples around the centres, silence beyond both ends."""
+    low, high = int(centres[0]) - _WINDOW // 2, int(centres[-1]) + _WINDOW // 2
+    piece = np.nan_to_num(samples[max(low, 0) : max(high, 0)])
+    piece = np.pad(piece, (max(-low, 0), high - low - len(piece) - max(-low, 0)))
+    return np.asarray(piece[(centres - low - _WINDOW // 2)[:, None] + np.arange(_WINDOW)], np.float32)
+
+
+def _autocorrelation(frames: Array) -> Array:
+    """(K, WINDOW) to (K, 2 WINDOW), lag 0 first."""
+    spectrum = fft.rfft(frames, 2 * _WINDOW)
+    return np.asarray(fft.irfft(spectrum.real**2 + spectrum.imag**2), np.float32)
 
 
 def _speaking(energy: Array) -> Array:

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The expression generator in use: a voice and emotion weights in, coefficients out.
 
-Long voices go through in chunks with the context that the network depends on, so the result is that
-of the whole. The network itself is in ``expression_network``.
+Voices go through in chunks (``streaming``) with the context that the network depends on, so the
+result is that of the whole. The network itself is in ``expression_network``.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +16,11 @@ import torch
 from torch import Tensor
 
 from ..arkit import EMOTIONS
+from ..audio import SAMPLE_RATE
 from ..errors import UserError
-from ..features import frame_count, log_mel
+from ..features import frame_count, speech_level
 from ..files import WEIGHTS
-from ..lips import LipMap
-from ..mouth import AS_PREDICTED, Dials, shape_speech, smooth, speaking
+from ..mouth import AS_PREDICTED, Dials
 from .checkpoint import load_checkpoint
 from .expression_network import (
     COEFFICIENT_RATE,
@@ -30,24 +29,13 @@ from .expression_network import (
     ExpressionConfig,
     ExpressionNetwork,
 )
-from .mixture import smooth_noise
+from .streaming import ExpressionStream, Performance, joined
 
 Array = npt.NDArray[np.float32]
 
-_NOISE_STEPS = 8.0
-"""latent steps over which the drawn latent drifts (0.8 s)"""
 
-
-@dataclass(frozen=True)
-class Performance:
-    """What a voice does to the face, at 50 Hz from time 0."""
-
-    expression: Array
-    """(T, 42) 0..1 under the emotion asked for"""
-    speech: Array
-    """(T, 42) 0..1 the same at neutral emotion"""
-    activity: Array
-    """(T,) 0..1: 0 in silence, 1 while somebody speaks, with soft edges"""
+__all__ = ["ExpressionModel", "Performance", "coefficient_count", "normalised_emotion",
+           "tiny_expression_model"]  # fmt: skip
 
 
 class ExpressionModel:
@@ -95,31 +83,20 @@ class ExpressionModel:
             progress: told chunks done and in all
 
         """
-        features = torch.from_numpy(log_mel(samples))
         count = coefficient_count(len(samples))
-        weights = torch.from_numpy(normalised_emotion(emotion, count))
-        steps = -(-count // LATENT_STRIDE)
-        noise = temperature * smooth_noise(steps, self.config.latent, seed, _NOISE_STEPS)
-        neutral = torch.zeros_like(weights)
-        neutral[:, 0] = 1
-        size = max(round(chunk_seconds * COEFFICIENT_RATE / LATENT_STRIDE), 1) * LATENT_STRIDE
-        starts = range(0, count, size)
+        weights = normalised_emotion(emotion, count)
+        stream = ExpressionStream(
+            self, level=speech_level(samples), emotion=lambda first, last: weights[first:last],
+            seed=seed, temperature=temperature, dials=dials, chunk_seconds=chunk_seconds,
+        )  # fmt: skip
+        hop = stream.chunk * SAMPLE_RATE // COEFFICIENT_RATE
+        chunks = -(-count // stream.chunk)
         parts = []
-        for number, first in enumerate(starts):
-            last = min(first + size, count)
-            parts.append(self._chunk(features, (weights, neutral), noise, first, last))
+        for number in range(chunks):
+            parts.append(stream.feed(samples[number * hop : (number + 1) * hop]))
             if progress:
-                progress(number + 1, len(starts))
-        expression, speech, activity = (torch.cat(p).numpy() for p in zip(*parts))
-        gate = speaking(activity)
-        # What the emotion adds is smoothed at most, and gives way to lips that speech holds shut; the
-        # other dials and the silence act on the speech below it.
-        felt = smooth(expression - speech, dials.smoothing)
-        shaped = shape_speech(speech, gate, dials)
-        face = LipMap.from_head().keep_shut(
-            np.clip(shaped + felt, 0, 1), shaped.astype(np.float64)
-        )
-        return Performance(face.astype(np.float32), shaped, gate)
+                progress(number + 1, chunks)
+        return joined([*parts, stream.finish()])
 
     def _chunk(
         self, features: Tensor, emotions: tuple[Tensor, Tensor], noise: Tensor, first: int, last: int

@@ -72,21 +72,33 @@ def kl_gaussians(q_mean: Tensor, q_log_var: Tensor, mean: Tensor, log_var: Tenso
     return 0.5 * (ratio + square - 1 + log_var - q_log_var).sum(-1)
 
 
-def smooth_noise(steps: int, dims: int, seed: int, width: float) -> Tensor:
-    """(steps, dims) standard normal noise that drifts instead of jittering.
+class SmoothNoise:
+    """Standard normal noise that drifts instead of jittering, step by step without end.
 
     White noise under a Gaussian window, scaled back to variance 1, so each instant is a fair draw.
 
     Args:
-        steps: time steps
         dims: independent columns
         seed: same seed, same noise
         width: standard deviation of the window, steps
 
     """
-    white = np.random.default_rng(seed).standard_normal((steps + 2 * math.ceil(4 * width), dims))
-    impulse = np.zeros(8 * math.ceil(width) + 1)
-    impulse[len(impulse) // 2] = 1
-    gain = np.sqrt((gaussian_filter1d(impulse, width) ** 2).sum())
-    smooth = gaussian_filter1d(white, width, axis=0, mode="wrap")[math.ceil(4 * width) :][:steps]
-    return torch.from_numpy((smooth / gain).astype(np.float32))
+
+    def __init__(self, dims: int, seed: int, width: float) -> None:
+        self._random, self._width = np.random.default_rng(seed), width
+        self._reach = math.ceil(4 * width)
+        impulse = np.zeros(2 * self._reach + 1)
+        impulse[self._reach] = 1
+        self._gain = np.sqrt((gaussian_filter1d(impulse, width) ** 2).sum())
+        self._white = np.empty((0, dims))
+        self._first = 0
+
+    def steps(self, first: int, last: int) -> Tensor:
+        """(last - first, dims) of the steps first..last-1; none before ``first`` can be had again."""
+        missing = last + 2 * self._reach - self._first - len(self._white)
+        drawn = self._random.standard_normal((max(missing, 0), self._white.shape[1]))
+        self._white = np.concatenate([self._white, drawn])[first - self._first :]
+        self._first = first
+        window = self._white[: last - first + 2 * self._reach]
+        smooth = gaussian_filter1d(window, self._width, axis=0)[self._reach :][: last - first]
+        return torch.from_numpy((smooth / self._gain).astype(np.float32))

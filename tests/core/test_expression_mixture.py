@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from core.models.mixture import (
+    SmoothNoise,
     gaussian_log_prob,
     kl_gaussians,
     kl_to_mixture,
     mixture_log_prob,
     mixture_moments,
-    smooth_noise,
 )
 
 
@@ -54,10 +54,10 @@ def test_moments_move_straight_from_part_to_part():
 
 
 def test_noise_is_standard_normal_smooth_and_repeatable():
-    noise = smooth_noise(20000, 4, seed=3, width=8.0)
+    noise = SmoothNoise(4, 3, 8.0).steps(0, 20000)
     assert noise.mean().item() == pytest.approx(0, abs=0.1)
     assert noise.std().item() == pytest.approx(1, abs=0.05)
     assert (noise[1:] - noise[:-1]).std().item() < 0.15
-    assert torch.equal(noise, smooth_noise(20000, 4, seed=3, width=8.0))
-    assert not torch.equal(noise, smooth_noise(20000, 4, seed=4, width=8.0))
-    assert smooth_noise(1, 2, 0, 8.0).shape == (1, 2)
+    assert torch.equal(noise, SmoothNoise(4, 3, 8.0).steps(0, 20000))
+    assert not torch.equal(noise, SmoothNoise(4, 4, 8.0).steps(0, 20000))
+    assert SmoothNoise(2, 0, 8.0).steps(0, 1).shape == (1, 2)
