@@ -25,7 +25,7 @@ from .phones import KINDS, SILENCE, Phone
 
 Array = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.float32]
-States = npt.NDArray[np.int64]
+States = npt.NDArray[np.signedinteger]
 
 RATE: Final = 50
 """frames a second"""
@@ -78,10 +78,10 @@ class _Chain:
 
     sound: States
     """(S,) column of the scores; the one after the last kind is that of a gap"""
-    stays: npt.NDArray[np.bool_]
-    """(S,) the state may last"""
-    enters: npt.NDArray[np.bool_]
-    """(S,) first state of a word: the gap before it may be passed over"""
+    stays: Array
+    """(S,) price of lasting: 0, or -inf where a state cannot"""
+    enters: Array
+    """(S,) price of passing over the state before: 0 for the first of a word, which has a gap there"""
     gaps: States
     """(W + 1,) states of the gaps"""
     owner: States
@@ -127,7 +127,8 @@ def _chain(words: Sequence[tuple[str, ...]]) -> _Chain:
         stays.append(True)
         enters.append(False)
         owner.append(-1)
-    return _Chain(np.array(sound), np.array(stays), np.array(enters), np.array(gaps), np.array(owner))
+    stay, enter = (np.where(may, 0.0, -np.inf) for may in (stays, enters))
+    return _Chain(np.array(sound), stay, enter, np.array(gaps), np.array(owner))
 
 
 class _Search:
@@ -156,17 +157,18 @@ class _Search:
         high = min(max(self.high, top + _REACH), len(self.score))
         self.score[self.low : low] = -np.inf
         here = slice(low, high)
-        old = np.concatenate([np.full(2, -np.inf), self.score])[low : high + 2]
-        ways = np.stack([
-            np.where(chain.stays[here], old[2:], -np.inf),
-            old[1:-1],
-            np.where(chain.enters[here], old[:-2], -np.inf),
-        ])  # fmt: skip
-        back = ways.argmax(0)
-        states = np.arange(low, high)
-        self.score[here] = ways[back, states - low]
+        old = np.full(high - low + 2, -np.inf)
+        before = max(low - 2, 0)
+        old[before - low + 2 :] = self.score[before:high]
+        best = old[2:] + chain.stays[here]
+        back = np.zeros(high - low, np.int32)
+        for steps, way in ((1, old[1:-1]), (2, old[:-2] + chain.enters[here])):
+            better = way > best
+            best[better] = way[better]
+            back[better] = steps
+        self.score[here] = best
         self.low, self.high = low, high
-        came = self._leave_out(states - back)
+        came = self._leave_out(np.arange(low, high, dtype=np.int32) - back)
         self.score[here] += self.emission[frame, chain.sound[here]]
         self.came.append((low, came))
 

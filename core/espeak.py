@@ -112,7 +112,8 @@ def _identifier(language: str) -> bytes:
     try:
         return known[language.strip().lower().replace("_", "-")]
     except KeyError:
-        near = [name for name in known if name[:2] == language.strip().lower()[:2]]
+        base = language.strip().lower().replace("_", "-").split("-")[0]
+        near = [name for name in known if name.split("-")[0] == base]
         raise UserError(f"Expected a language that espeak-ng speaks, got '{language}'.",
                         f"Write it as in {', '.join(near or known)}.") from None  # fmt: skip
 

@@ -22,7 +22,7 @@ def phone_scores(
     """(T, K) log-probabilities of the kinds of sound, in the order of ``core.phones.KINDS``, at 50 Hz.
 
     Args:
-        model: whose network has a phone head
+        model: the generator
         samples: (N,) mono, 16 kHz
 
     """
@@ -33,6 +33,6 @@ def phone_scores(
         last = min(first + _CHUNK, count)
         low, high = max(first - around, 0), min(last + around, count)
         heard = model.network.encoder(features[None, low * STEM_STRIDE : high * STEM_STRIDE])
-        logits = model.network.phones(heard.lip)[0, first - low : last - low]
+        logits = model.network.kinds(heard.lip)[0, first - low : last - low]
         parts.append(torch.log_softmax(logits, -1).numpy())
     return np.concatenate(parts)
