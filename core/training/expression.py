@@ -30,23 +30,18 @@ from ..models.expression import ExpressionModel
 from ..models.expression_network import ExpressionConfig, ExpressionNetwork
 from .data import fit_teacher
 from .data.prepare import CORPORA, Clip, prepare, read
+from .data.split import TEST_SPEAKERS, is_test
 from .data.teacher import FITTED
 from .expression_batches import Windows
 from .expression_losses import ExpressionLoss
 
+__all__ = ["TEST_SPEAKERS", "load_clips", "main", "train", "write_split"]
+
 log = logging.getLogger(__name__)
 
-TEST_SPEAKERS = ("emodb-08", "emodb-11", "vctk-p228", "librispeech-1688", "flite-awb",
-                 "espeak-it+f5", "espeak-it+m4")  # fmt: skip
-"""never trained on; GRID's held-out clips and its other speakers besides"""
 _WINDOW_SECONDS = 2.4
 _EVERY = 50
 """steps between lines in the log"""
-
-
-def is_test(clip: Clip) -> bool:
-    """Whether a clip is kept for testing."""
-    return clip.held_out or clip.speaker in TEST_SPEAKERS
 
 
 def load_clips(cache: Path) -> list[Clip]:

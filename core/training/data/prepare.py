@@ -2,7 +2,8 @@
 """Bring every corpus into one form: sound, mouth coefficients, phones and speech activity.
 
 Each corpus becomes ``CACHE/prepared/<corpus>.npz``; ``read`` gives its clips back. Tracking and
-alignment (``track``, ``align``) come first, in their own environment.
+alignment (``track``, ``align``) come first, in their own environment. A corpus that is in the cache
+is left as it is.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,44 +20,30 @@ from scipy.interpolate import CubicSpline
 
 from ...audio import SAMPLE_RATE, load
 from ...lips import LipMap
-from ...mouth import RATE
 from ...phones import SILENCE, Phone, from_sampa, spread
+from .clips import Clip, Samples, frame_times, read, write
+from .facegood import recordings
 from .grid import read_phones, tracked_clips
 from .lips import KIND_NAMES, compose
 from .loudness import loudness
+from .split import is_test
 from .synthesis import corpus as synthesised
 from .teacher import SHAPES, Teacher, closures, opening, raw_tracks, rest, teach
+from .untold import untold
+from .variants import variants
 
 log = logging.getLogger(__name__)
 
-Samples = npt.NDArray[np.float32]
-CORPORA: Final = ("grid_s1", "grid_other", "emodb", "vctk", "ljspeech", "librispeech", "synthesis")
+__all__ = ["CORPORA", "Clip", "frame_times", "loudness", "prepare", "read", "write"]
+
+VARIANTS: Final = {"grid_s1": 5, "emodb": 2, "vctk": 2, "ljspeech": 1, "librispeech": 1}
+"""how many other voices are made of each utterance of a corpus"""
+CORPORA: Final = (
+    "grid_s1", "grid_other", "emodb", "vctk", "ljspeech", "librispeech", "synthesis", "facegood",
+    "librispeech_untold", *(f"{corpus}_variants" for corpus in VARIANTS),
+)  # fmt: skip
 EMODB_EMOTIONS: Final = {"W": "angry", "L": "neutral", "E": "disgusted", "A": "fear", "F": "happy",
                          "T": "sad", "N": "neutral"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Clip:
-    """An utterance ready for training."""
-
-    name: str
-    speaker: str
-    samples: Samples
-    """(N,) 16 kHz"""
-    mouth: npt.NDArray[np.float32]
-    """(T, 42) at 50 Hz, neutral emotion"""
-    kind: npt.NDArray[np.int8]
-    """(T,) index into KIND_NAMES"""
-    awake: npt.NDArray[np.float32]
-    """(T,) 0 in long silences, 1 in speech"""
-    closed: npt.NDArray[np.bool_]
-    """(T,) a bilabial holds the lips shut"""
-    held_out: bool
-
-
-def frame_times(samples: Samples) -> npt.NDArray[np.float64]:
-    """(T,) seconds of each coefficient frame of a voice."""
-    return np.arange(len(samples) // (SAMPLE_RATE // RATE) + 1) / RATE
 
 
 def _clip(
@@ -164,47 +150,21 @@ def prepare(data: Path, cache: Path, seed: int) -> None:
         "grid_other": lambda: grid(data, cache, teacher, lips, "other"),
         "emodb": lambda: emodb(data, teacher, lips),
         "synthesis": lambda: synthesis(data, teacher, lips, seed),
+        "facegood": lambda: recordings(data, lips),
+        "librispeech_untold": lambda: untold(data),
     }
     for corpus in CORPORA:
         target = cache / "prepared" / f"{corpus}.npz"
         if target.exists():
             continue
-        source = sources.get(corpus)
-        clips = list(source() if source else read_aloud(data, cache, corpus, teacher, lips))
+        origin = corpus.removesuffix("_variants")
+        if origin != corpus:
+            known = [c for c in read(cache / "prepared" / f"{origin}.npz") if not is_test(c)]
+            clips = list(variants(known, VARIANTS[origin], seed))
+        elif corpus in sources:
+            clips = list(sources[corpus]())
+        else:
+            clips = list(read_aloud(data, cache, corpus, teacher, lips))
         write(target, clips)
         seconds = sum(len(c.samples) for c in clips) / SAMPLE_RATE
         log.info("prepared %s: %d clips, %.1f min", corpus, len(clips), seconds / 60)
-
-
-def write(target: Path, clips: list[Clip]) -> None:
-    """Write clips end to end, with the length of each."""
-    arrays: dict[str, Any] = {
-        "name": np.array([c.name for c in clips]), "speaker": np.array([c.speaker for c in clips]),
-        "held_out": np.array([c.held_out for c in clips]),
-        "count": np.array([len(c.samples) for c in clips]),
-        "samples": np.concatenate([np.round(c.samples * 32767).astype(np.int16) for c in clips]),
-        "mouth": np.concatenate([c.mouth for c in clips]).astype(np.float16),
-    }  # fmt: skip
-    arrays |= {n: np.concatenate([getattr(c, n) for c in clips]) for n in ("kind", "awake", "closed")}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_suffix(".part.npz")
-    np.savez(beside, **arrays)
-    beside.replace(target)
-
-
-def read(path: Path) -> list[Clip]:
-    """The clips of a prepared corpus."""
-    with np.load(path, allow_pickle=False) as file:
-        data = {n: file[n] for n in file.files}
-    clips, sample, frame = [], 0, 0
-    for i, count in enumerate(data["count"]):
-        frames = int(count) // (SAMPLE_RATE // RATE) + 1
-        here = slice(frame, frame + frames)
-        samples = data["samples"][sample : sample + count].astype(np.float32) / 32767
-        clips.append(Clip(
-            str(data["name"][i]), str(data["speaker"][i]), samples,
-            data["mouth"][here].astype(np.float32), data["kind"][here], data["awake"][here],
-            data["closed"][here], bool(data["held_out"][i]),
-        ))  # fmt: skip
-        sample, frame = sample + int(count), frame + frames
-    return clips
