@@ -59,7 +59,7 @@ def build_avatar(context: bpy.types.Context, data: HeadData) -> bpy.types.Object
         data: her head, as `character_head` gives it.
 
     """
-    rig = create_head(context, "ada", data=without(without(data, "lash"), "brow"), look=LOOK)
+    rig = create_head(context, "ada", data=without(without(data, "lash"), "brow"), look=LOOK, brow_lines=False)
     _add_bob(context, rig, data, STRANDS)
     _add_bound(context, rig, data, "brows", *hair.brows(data, 600, 3), radius=0.00011)
     _add_bound(context, rig, data, "lashes", *hair.lashes(data, 60, 4), radius=0.00016)

@@ -28,6 +28,11 @@ EYES = (("eye_left", "eye.L"), ("eye_right", "eye.R"))
 """Part of the mesh, bone that turns it."""
 IRIS_ANGLE = 0.46
 """Radians from the middle of the pupil to the edge of the iris."""
+BROW_LINES = {
+    "crease_brow": ("browDownLeft", "browDownRight"),
+    "crease_forehead": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
+}
+"""Which shape keys draw the lines between the brows and across the forehead."""
 
 
 def load_head(path: Path = BUILT_IN, identity: Sequence[float] | None = None) -> HeadData:
@@ -68,6 +73,7 @@ def create_head(
     identity: Sequence[float] | None = None,
     data: HeadData | None = None,
     look: Look | None = None,
+    brow_lines: bool = True,
 ) -> bpy.types.Object:
     """Make the head at the world's origin and return its armature; the mesh is its child.
 
@@ -77,6 +83,7 @@ def create_head(
         identity: weights of the head's 20 identity shapes, in standard deviations.
         data: another head than the built-in one, as `load_head` gives it.
         look: colours; a plain face by default.
+        brow_lines: whether the skin's lines come with the brows; else the caller sets the properties.
 
     """
     data = data if data is not None else load_head(identity=identity)
@@ -93,7 +100,20 @@ def create_head(
     levels.levels, levels.render_levels = 0, 1
     for prop in ("flush", "pale", "crease_brow", "crease_forehead", "wet_eyes"):
         body[prop] = 0.0
+    if brow_lines:
+        _drive_lines(body)
     return rig
+
+
+def _drive_lines(body: bpy.types.Object) -> None:
+    """Drivers that only average: no Python in them, so they work in files that are not trusted."""
+    for prop, names in BROW_LINES.items():
+        driver = body.driver_add(f'["{prop}"]').driver
+        driver.type = "AVERAGE"
+        for name in names:
+            target = driver.variables.new().targets[0]
+            target.id_type, target.id = "KEY", body.data.shape_keys
+            target.data_path = f'key_blocks["{name}"].value'
 
 
 def head_mesh(rig: bpy.types.Object) -> bpy.types.Object:

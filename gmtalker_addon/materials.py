@@ -208,12 +208,20 @@ def _lash(g: Graph, look: Look) -> None:
 
 
 def _brow(g: Graph, look: Look) -> None:
-    """Painted hairs: they lie along the brow, so the pattern is squeezed across it only."""
-    rest = g.attribute("rest").outputs["Vector"]
-    along = g.node("ShaderNodeMapping", {"Vector": rest, "Scale": (0.35, 1.4, 0.35)}).outputs[0]
-    hairs = g.smooth(g.noise(along, 330.0, 2.0), 0.68, 0.45)
-    skin = tuple(0.5 * s + 0.5 * b for s, b in zip(look.skin, look.brows, strict=True))
-    g.output(_principled(g, g.mix(hairs, skin, look.brows), 0.55).outputs[0])
+    """Hairs on the strip's UV map (u outwards, v upwards): they rise at the nose and lie down
+    outwards, and are sparse at the edges, so that no outline shows."""
+    u, v, _ = g.node("ShaderNodeSeparateXYZ", {0: g.node("ShaderNodeTexCoord").outputs["UV"]}).outputs
+    height = g.math("SUBTRACT", v, 0.5)
+    lean = g.math("MULTIPLY", g.math("MULTIPLY_ADD", u, 2.2, 0.25), g.math("MULTIPLY", height, 8.0))
+    beside = g.math("SUBTRACT", g.math("MULTIPLY", u, 45.0), lean)  # millimetres, the same along a hair
+    place = g.node("ShaderNodeCombineXYZ", {0: beside, 1: g.math("MULTIPLY", height, 2.0)}).outputs[0]
+    hairs = g.noise(place, 1.7, 2.0)
+    dense = g.smooth(g.math("ABSOLUTE", height), 0.55, 0.15)
+    dense = g.math("MULTIPLY", dense, g.smooth(u, -0.06, 0.22))
+    dense = g.math("MULTIPLY", dense, g.smooth(u, 1.0, 0.7))
+    cover = g.smooth(g.math("MULTIPLY_ADD", dense, 0.45, hairs), 0.60, 0.80)
+    colour = g.mix(hairs, tuple(c * 0.7 for c in look.brows), tuple(c * 1.4 for c in look.brows))
+    g.output(_principled(g, colour, 0.6, Specular_IOR_Level=0.2, Alpha=cover).outputs[0])
 
 
 def hair_material(name: str, colour: Colour, tip: Colour) -> bpy.types.Material:

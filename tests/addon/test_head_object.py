@@ -77,6 +77,20 @@ def test_pose_is_what_the_head_model_says(heads: Any, module: Any, seed: int) ->
     assert apart.max() < 5e-4  # the neck blends dual quaternions here, angles there
 
 
+def test_skin_is_lined_where_the_brows_go(heads: Any) -> None:
+    import bpy
+
+    body = heads.head_mesh(heads.create_head(bpy.context))
+    keys = body.data.shape_keys.key_blocks
+    keys["browDownLeft"].value = keys["browDownRight"].value = 0.8
+    keys["browInnerUp"].value = 0.6
+    bpy.context.view_layer.update()
+    seen = body.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    assert seen["crease_brow"] == pytest.approx(0.8)
+    assert seen["crease_forehead"] == pytest.approx(0.2)
+    assert all(f.driver.type == "AVERAGE" for f in body.animation_data.drivers)
+
+
 def test_identity_changes_the_face_and_too_many_are_refused(heads: Any, module: Any) -> None:
     plain, own = heads.load_head(), heads.load_head(identity=[1.5, 0, -1])
     assert np.abs(own["vertices"] - plain["vertices"]).max() > 2e-3
