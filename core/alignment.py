@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from .phones import KINDS, SILENCE, Phone
 
 Array = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.float32]
-States = npt.NDArray[np.signedinteger]
+States = npt.NDArray[np.signedinteger[Any]]
 
 RATE: Final = 50
 """frames a second"""

@@ -143,15 +143,15 @@ def _held(gap: Array, phones: Sequence[Phone], goal: float) -> Iterator[tuple[fl
 def _narrow(face: Array, hold: Array, goal: float, roll: float, lips: LipMap) -> Array:
     """Lips no further apart than ``goal`` where ``hold`` (T,) is 1, as they were where it is 0.
 
-    Upper and lower lip come together first; mouthClose takes back what the jaw leaves open, and the
-    jaw gives way where that is not enough.
+    Upper and lower lip come together first; mouthClose takes back what the jaw leaves open, and jaw
+    and rounding give way where that is not enough.
     """
     out = face.copy()
     gap = np.maximum(face @ lips.gap, 0)
     wanted = gap - hold * np.maximum(gap - goal, 0)
     share = np.divide(wanted, gap, out=np.ones_like(gap), where=gap > 0)
     out[:, _LIPS_APART] *= share[:, None]
-    for name in ("mouthClose", "jawOpen"):
+    for name in ("mouthClose", "jawOpen", "mouthFunnel", "mouthShrugUpper"):
         column, effect = out[:, INDEX[name]], lips.gap[INDEX[name]]
         left = np.maximum(out @ lips.gap - wanted, 0)
         out[:, INDEX[name]] = np.clip(column - left / effect, 0, 1)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..features import log_mel
+from ..features import frame_count, log_mel, speech_level
 from .expression import ExpressionModel, coefficient_count
 from .expression_network import STEM_STRIDE
 
@@ -26,13 +26,14 @@ def phone_scores(
         samples: (N,) mono, 16 kHz
 
     """
-    features = torch.from_numpy(log_mel(samples))
+    level, frames = speech_level(samples), frame_count(len(samples))
     count, around = coefficient_count(len(samples)), model.config.context
     parts = []
     for first in range(0, count, _CHUNK):
         last = min(first + _CHUNK, count)
         low, high = max(first - around, 0), min(last + around, count)
-        heard = model.network.encoder(features[None, low * STEM_STRIDE : high * STEM_STRIDE])
+        features = log_mel(samples, level, low * STEM_STRIDE, min(high * STEM_STRIDE, frames))
+        heard = model.network.encoder(torch.from_numpy(features)[None])
         logits = model.network.kinds(heard.lip)[0, first - low : last - low]
         parts.append(torch.log_softmax(logits, -1).numpy())
     return np.concatenate(parts)
