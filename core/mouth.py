@@ -57,6 +57,8 @@ _PART, _PART_SHARE = 0.28, 0.4
 filmed speakers (GRID) hold theirs open from a quarter of a second before they are heard"""
 _PARTING, _SHUTTING = 0.10, (0.02, 0.13)
 """seconds that the lips take to part; from the last sound to where they begin to shut, and are shut"""
+_STUCK, _OPEN, _STILL = 1.2, 0.03, 0.006
+"""seconds, opening, and range of the opening of a mouth that is stuck"""
 GATE_REACH: Final = 90
 """frames to either side that the gate of a frame depends on"""
 
@@ -84,6 +86,20 @@ def speaking(activity: Array, energy: Array) -> Array:
         gate[low:high] = np.maximum(gate[low:high], rise * fall)
         before = end
     return gate
+
+
+def moving(speech: Array) -> Array:
+    """(T,) 0 where the mouth stands open and has not moved for long, as under a tone; else 1.
+
+    Args:
+        speech: (T, 42) as predicted
+
+    """
+    gap = speech @ LipMap.from_head().gap.astype(np.float32)
+    wide = 2 * round(_STUCK * RATE / 2) + 1
+    least, most = minimum_filter1d(gap, wide), maximum_filter1d(gap, wide)
+    stuck = (least > _OPEN) & (most - least < _STILL)
+    return np.asarray(1 - gaussian_filter1d(stuck.astype(np.float32), 4.0), np.float32)
 
 
 def _audible(heard: npt.NDArray[np.bool_], loud: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

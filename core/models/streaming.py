@@ -20,7 +20,16 @@ from ..arkit import EMOTIONS, EXPRESSION_NAMES
 from ..audio import SAMPLE_RATE
 from ..features import frame_count, log_mel, speech_level
 from ..lips import LipMap
-from ..mouth import AS_PREDICTED, GATE_REACH, Dials, shape_speech, smooth, smoothing_reach, speaking
+from ..mouth import (
+    AS_PREDICTED,
+    GATE_REACH,
+    Dials,
+    moving,
+    shape_speech,
+    smooth,
+    smoothing_reach,
+    speaking,
+)
 from ..vocal_events import REACH as EVENT_REACH
 from ..vocal_events import Sound, breaths, laughter, measure_sound, open_mouth
 from .expression_network import COEFFICIENT_RATE, LATENT_STRIDE, STEM_STRIDE
@@ -212,7 +221,7 @@ class ExpressionStream:
 def performed(raw: _Raw, dials: Dials) -> Performance:
     """Dials, silence, breaths and laughter over what was predicted."""
     sound = Sound(raw.energy, raw.tilt, raw.voiced)
-    gate = speaking(raw.activity, raw.energy)
+    gate = speaking(raw.activity, raw.energy) * moving(raw.speech)
     shaped = shape_speech(raw.speech, gate, dials)
     shaped = open_mouth(shaped, breaths(sound, raw.activity), laughter(sound), dials)
     # What the emotion adds is smoothed at most, and gives way to lips that speech holds shut.

@@ -81,3 +81,41 @@ def babble(seconds: float = 3.0, hz: float = 120.0, seed: int = 0) -> np.ndarray
         if rng.random() < 0.1:
             parts.append(silence(0.5))
     return np.concatenate(parts)[: round(seconds * RATE)].astype(np.float32)
+
+
+def sung(seconds: float = 6.0, hz: float = 220.0) -> np.ndarray:
+    """Long vowels on a scale, with vibrato, one into the next."""
+    notes, parts = int(seconds / 1.2), []
+    for k in range(notes):
+        at = np.arange(round(1.2 * RATE)) / RATE
+        contour = hz * 2 ** ((0, 2, 4, 5, 7, 5, 4, 2)[k % 8] / 12) * (1 + 0.015 * np.sin(2 * np.pi * 5.5 * at))
+        parts.append(vowel(1.2, "aeoiu"[k % 5], contour))
+    return np.concatenate(parts)
+
+
+def chords(seconds: float = 6.0) -> np.ndarray:
+    """A chord that changes every second and a half, each tone with its partials."""
+    at, parts = np.arange(round(1.5 * RATE)) / RATE, []
+    for k in range(int(seconds / 1.5)):
+        tones = [220 * 2 ** ((n + (0, 5, 7, 0)[k % 4]) / 12) for n in (0, 4, 7, 12)]
+        tone = sum(np.sin(2 * np.pi * f * m * at) / m**1.5 for f in tones for m in range(1, 8))
+        parts.append(0.15 * tone / np.abs(tone).max() * np.exp(-at / 1.2) * ends(len(at)))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def drums(seconds: float = 6.0) -> np.ndarray:
+    """A low thump and a bright hit in turn, two a second."""
+    out = np.zeros(round(seconds * RATE))
+    at = np.arange(round(0.25 * RATE)) / RATE
+    thump = np.sin(2 * np.pi * 60 * at * np.exp(-2 * at)) * np.exp(-at / 0.08)
+    hit = band_noise(0.25, 1000, 7000, 0.3) * np.exp(-at / 0.04)
+    for k in range(int(seconds * 2)):
+        first = round(k * 0.5 * RATE)
+        part = (thump, hit)[k % 2][: len(out) - first]
+        out[first : first + len(part)] += 0.4 * part
+    return out.astype(np.float32)
+
+
+def telephone(samples: np.ndarray) -> np.ndarray:
+    """300 to 3400 Hz, as an 8 kHz line passes."""
+    return sosfilt(butter(6, (300, 3400), "band", fs=RATE, output="sos"), samples).astype(np.float32)
