@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other voices, rooms and microphones made of the recordings at hand.
+"""Other voices, rooms, microphones and lines made of the recordings at hand.
 
 Without these a network learns its few speakers; with them it carries over to voices never heard.
+What changes pitch and vocal tract apart takes longer and is done once (``data/variants.py``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import fftconvolve, lfilter
 
 from ..audio import SAMPLE_RATE
@@ -33,22 +37,86 @@ def room(samples: Array, rng: np.random.Generator) -> Array:
 
 
 def microphone(samples: Array, rng: np.random.Generator) -> Array:
-    """A tilt of the spectrum, up or down, and now and then a telephone's band."""
-    tilt = rng.uniform(-0.5, 0.5)
-    out = lfilter([1, tilt], [1], samples)
-    if rng.uniform() < 0.12:
-        spectrum = np.fft.rfft(out)
-        hz = np.fft.rfftfreq(len(out), 1 / SAMPLE_RATE)
-        out = np.fft.irfft(spectrum * ((hz > 300) & (hz < 3500)), len(out))
-    return np.asarray(out, np.float32)
+    """A tilt of the spectrum, up or down."""
+    return np.asarray(lfilter([1, rng.uniform(-0.5, 0.5)], [1], samples), np.float32)
+
+
+def band(samples: Array, low: float, high: float) -> Array:
+    """Only what lies between two frequencies in Hz."""
+    count = next_fast_len(len(samples), real=True)
+    spectrum = rfft(samples, count)
+    unit = SAMPLE_RATE / count
+    spectrum[: int(low / unit)] = 0
+    spectrum[int(high / unit) + 1 :] = 0
+    return np.asarray(irfft(spectrum, count)[: len(samples)], np.float32)
+
+
+def mu_law(samples: Array, bits: int = 8) -> Array:
+    """Logarithmic steps as a telephone exchange makes them (ITU-T G.711), over the sound's own peak."""
+    peak = np.abs(samples).max() + 1e-9
+    steps = 2 ** (bits - 1) - 1
+    coded = np.round(np.log1p(255 * np.abs(samples) / peak) / np.log(256) * steps) / steps
+    return np.asarray(np.sign(samples) * peak * (256**coded - 1) / 255, np.float32)
+
+
+def lose_packets(samples: Array, rng: np.random.Generator) -> Array:
+    """Now and then 20 ms are missing, or are the 20 ms before them once more."""
+    packet = SAMPLE_RATE // 50
+    out = samples.copy()
+    for first in packet * (1 + np.flatnonzero(rng.uniform(size=len(samples) // packet - 1) < rng.uniform(0, 0.06))):
+        piece = out[first : first + packet]
+        piece[:] = 0 if rng.uniform() < 0.5 else out[first - packet : first - packet + len(piece)]
+    return out
+
+
+def line(samples: Array, rng: np.random.Generator) -> Array:
+    """A telephone or a narrow codec: band, coarse steps, lost packets; a part of them at a time."""
+    kind = rng.uniform()
+    if kind < 0.4:  # telephone
+        samples = band(samples, rng.uniform(200, 350), rng.uniform(3200, 3600))
+    elif kind < 0.7:  # recorded at 8 kHz, or less
+        samples = band(samples, 0, rng.uniform(3000, 4000))
+    elif kind < 0.85:  # a film's or a codec's band
+        samples = band(samples, 0, rng.uniform(4500, 7500))
+    if rng.uniform() < 0.5:
+        samples = mu_law(samples, int(rng.integers(6, 9)))
+    return lose_packets(samples, rng) if rng.uniform() < 0.3 else samples
+
+
+def under(samples: Array, other: Array, decibels: float) -> Array:
+    """``other`` beneath the voice, by so many decibels of power over the whole sound."""
+    level = np.sqrt(np.mean(samples**2) + 1e-12) * 10 ** (-decibels / 20)
+    return np.asarray(samples + other * (level / (np.sqrt(np.mean(other**2)) + 1e-9)), np.float32)
+
+
+def music(count: int, rng: np.random.Generator) -> Array:
+    """Chords of struck or held tones at a steady beat, ``count`` samples."""
+    beat = int(rng.uniform(0.25, 0.8) * SAMPLE_RATE)
+    t = np.arange(beat, dtype=np.float32) / SAMPLE_RATE
+    swell = np.exp(-t * rng.uniform(0, 8)) * np.minimum(t * 60, 1)
+    root = 110 * 2 ** rng.uniform(-1, 1)
+    out = np.zeros(count + beat, np.float32)
+    for start in range(0, count, beat):
+        notes = root * 2 ** (rng.choice([0, 2, 4, 5, 7, 9]) / 12) * np.array([0.5, 1, 1.26, 1.5])
+        for overtone in range(1, 4):
+            phase = 2 * np.pi * overtone * notes[:, None].astype(np.float32) * t
+            out[start : start + beat] += swell * np.sin(phase).sum(0) / overtone**1.5
+    return out[:count]
+
+
+def babble(count: int, voices: Sequence[Array], rng: np.random.Generator) -> Array:
+    """Others' voices over one another, each from any place on."""
+    out = np.zeros(count, np.float32)
+    for voice in voices:
+        shifted = np.resize(voice, count + len(voice))[rng.integers(len(voice)) :][:count]
+        out += shifted / (np.sqrt(np.mean(shifted**2)) + 1e-6)
+    return out
 
 
 def noise(samples: Array, rng: np.random.Generator) -> Array:
-    """Noise of a random colour, 5 to 45 dB under the voice."""
-    white = rng.standard_normal(len(samples))
-    coloured = lfilter([1], [1, -rng.uniform(0, 0.97)], white)
-    level = np.sqrt(np.mean(samples**2) + 1e-12) * 10 ** (-rng.uniform(5, 45) / 20)
-    return np.asarray(samples + coloured * (level / np.sqrt(np.mean(coloured**2))), np.float32)
+    """Noise of a random colour, 2 to 45 dB under the voice."""
+    white = rng.standard_normal(len(samples), np.float32)
+    return under(samples, lfilter([1], [1, -rng.uniform(0, 0.97)], white), rng.uniform(2, 45))
 
 
 def clip_and_gain(samples: Array, rng: np.random.Generator) -> Array:
@@ -61,7 +129,9 @@ def clip_and_gain(samples: Array, rng: np.random.Generator) -> Array:
 
 
 def not_speech(count: int, rng: np.random.Generator) -> Array:
-    """What a microphone hears when nobody speaks: hiss of any colour, hum, tones, clicks."""
+    """What a microphone hears when nobody speaks: hiss of any colour, hum, tones, clicks, music."""
+    if rng.uniform() < 0.25:
+        return np.asarray(music(count, rng) * 10 ** rng.uniform(-3, -0.7), np.float32)
     t = np.arange(count) / SAMPLE_RATE
     sound = lfilter([1], [1, -rng.uniform(0, 0.97)], rng.standard_normal(count))
     sound /= sound.std()
@@ -75,11 +145,18 @@ def not_speech(count: int, rng: np.random.Generator) -> Array:
     return np.asarray(sound * 10 ** rng.uniform(-4, -1), np.float32)
 
 
-def change_sound(samples: Array, rng: np.random.Generator) -> Array:
-    """A random chain of the above, without change of time."""
+def change_sound(samples: Array, rng: np.random.Generator, others: Sequence[Array] = ()) -> Array:
+    """A random chain of the above, without change of time; ``others`` may speak far below."""
     out = microphone(samples, rng) if rng.uniform() < 0.6 else samples
     out = room(out, rng) if rng.uniform() < 0.35 else out
+    if len(others) and rng.uniform() < 0.2:
+        # One voice alone is followed as soon as the speaker pauses: it has to be fainter than many.
+        away = rng.uniform(18, 35) if len(others) == 1 else rng.uniform(10, 30)
+        out = under(out, babble(len(out), others, rng), away)
+    if rng.uniform() < 0.12:
+        out = under(out, music(len(out), rng), rng.uniform(8, 30))
     out = noise(out, rng) if rng.uniform() < 0.7 else out
+    out = line(out, rng) if rng.uniform() < 0.2 else out
     return clip_and_gain(out, rng)
 
 
