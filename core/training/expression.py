@@ -3,9 +3,8 @@
 
     core train expression --data shared/data --out core/weights
 
-Before it, in the environment of ``requirements-track.txt`` and into the same cache,
-``core.training.data.track`` and ``core.training.data.align``. Same data, seed and machine: same
-weights.
+Needs the face tracker (``python3 -m installer setup --tracker``), ``requirements-align.txt`` in its
+Python and ``requirements-voices.txt`` in the engine's. Same data, seed and machine: same weights.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from ..models.checkpoint import save_checkpoint
 from ..models.expression import ExpressionModel
 from ..models.expression_network import ExpressionConfig, ExpressionNetwork
 from .data import fit_teacher
+from .data.labels import find_labels
 from .data.prepare import CORPORA, Clip, prepare, read
 from .data.split import TEST_SPEAKERS, is_test
 from .data.teacher import FITTED
@@ -147,12 +147,9 @@ def main(argv: list[str] | None = None) -> int:
     cache = args.cache or default_cache()
     if not (args.data / "grid_s1").is_dir():
         raise UserError(f"There is no 'grid_s1' in '{args.data}'.", "Give the data folder.")
-    if not (cache / "tracked").is_dir() or not (cache / "aligned").is_dir():
-        raise UserError(f"'{cache}' holds no tracked and aligned data.",
-                        "Run core.training.data.track and core.training.data.align first, in the "
-                        "environment of core/training/requirements-track.txt.")  # fmt: skip
     if args.threads:
         torch.set_num_threads(args.threads)
+    find_labels(args.data, cache)
     if not FITTED.exists():
         fit_teacher.main(["--data", str(args.data), "--cache", str(cache)])
     prepare(args.data, cache, seed=0)

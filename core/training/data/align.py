@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Forced alignment of the corpora whose text is known: phone times, written to the training cache.
 
-Runs in the environment of ``core/training/requirements-track.txt``::
+Runs in the face tracker's environment, with ``core/training/requirements-align.txt``::
 
     python -m core.training.data.align --data shared/data --cache CACHE
 
