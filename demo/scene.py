@@ -113,21 +113,26 @@ def stage(scene, character):
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     camera.data.lens = 85
     camera.location = aim + Vector((0.0, -0.74, 0.01))
+    light(scene, aim)
+    camera.rotation_euler = (aim - camera.location).to_track_quat("-Z", "Y").to_euler()
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+
+
+def light(scene, aim):
+    """Three lights about a place, and a dim world."""
     places = {
         "Key": ((-0.7, -0.9, 0.5), 15, 0.8),
         "Fill": ((0.9, -0.7, 0.1), 6, 1.0),
         "Rim": ((0.4, 0.8, 0.5), 7, 0.5),
     }
     for name, (place, power, size) in places.items():
-        light = bpy.data.lights.new(name, "AREA")
-        light.energy, light.size = power, size
-        lamp = bpy.data.objects.new(name, light)
+        bulb = bpy.data.lights.new(name, "AREA")
+        bulb.energy, bulb.size = power, size
+        lamp = bpy.data.objects.new(name, bulb)
         lamp.location = aim + Vector(place)
         scene.collection.objects.link(lamp)
         lamp.rotation_euler = (aim - lamp.location).to_track_quat("-Z", "Y").to_euler()
-    camera.rotation_euler = (aim - camera.location).to_track_quat("-Z", "Y").to_euler()
-    scene.collection.objects.link(camera)
-    scene.camera = camera
     scene.world = bpy.data.worlds.new("World")
     scene.world.color = (0.05, 0.055, 0.065)
 

@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", parents=[network], help="a voice in, a film out")
     demo.add_argument("voice", type=Path, nargs="?", help="a sound or film file; else the sample")
     demo.add_argument("--blender", choices=SERIES, help="the Blender to do it in")
+    sheets = commands.add_parser("sheets", parents=[network], help="pictures of mouths and emotions")
+    sheets.add_argument("--blender", choices=SERIES, help="the Blender to render them in")
     what = argparse.ArgumentParser(add_help=False)
     group = what.add_mutually_exclusive_group()
     group.add_argument("--blender", choices=SERIES, help="only the tests inside this Blender")
@@ -43,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one command."""
-    from . import demo, engine, tests, tracker
+    from . import demo, engine, sheets, tests, tracker
     from .environment import Network
 
     if arguments.command == "python":
@@ -60,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.command == "demo":
         return demo.run(arguments.voice, arguments.engine, arguments.blender, network)
+    if arguments.command == "sheets":
+        return sheets.run(arguments.engine, arguments.blender, network)
     if arguments.window:
         return tests.run_window(arguments.engine, network)
     return tests.run(arguments.engine, arguments.blender, network)

@@ -39,20 +39,20 @@ def run(voice: Path | None, kind: str | None, series: str | None, network: Netwo
     times["set-up"] = time.monotonic() - began
     with told(OUT), only_one(OUT.parent):
         work = OUT.with_name("demo.part")
-        _remove(work)
+        remove(work)
         work.mkdir(parents=True)
         try:
             began = time.monotonic()
             job = make(work, voice, bpy_python, times)
-            _step(times, "sheet", [str(python), "-m", "demo.sheet", str(work)], _plain())
+            step(times, "sheet", [str(python), "-m", "demo.sheet", str(work)], plain())
             times["job"] = time.monotonic() - began
             environment.write_json(work / "report.json", report(work, voice, chosen, job, times))
             for scratch in ("job.json", "heads", "build", "user"):
-                _remove(work / scratch)
-            _remove(OUT)
+                remove(work / scratch)
+            remove(OUT)
             os.replace(work, OUT)
         finally:
-            _remove(work)
+            remove(work)
     say(f"Set-up {left(times['set-up'])}, job {left(times['job'])}. The result is in:")
     sys.stdout.write(f"{OUT}\n")
     return 0
@@ -79,7 +79,7 @@ def make(work: Path, voice: Path, python: Path, times: dict[str, float]) -> dict
     surroundings = {**blender.surroundings(work / "user"), "GMTALKER_HOME": str(home())}
     script = [str(python), str(ROOT / "demo" / "scene.py")]
     asked = [str(work), copy.name, str(package), str(SEED), voice.name]
-    _step(times, "scene", [*script, *asked], surroundings)
+    step(times, "scene", [*script, *asked], surroundings)
     job: dict[str, Any] = json.loads((work / "job.json").read_text(encoding="utf-8"))
     del job["font"]
     times.update(job.pop("times"))
@@ -114,7 +114,7 @@ def report(
     }
 
 
-def _step(
+def step(
     times: dict[str, float], name: str, command: Sequence[str], surroundings: Mapping[str, str]
 ) -> None:
     """Run one program of the job; its chatter on stdout goes into a log, its words on stderr on."""
@@ -130,12 +130,14 @@ def _step(
         raise RuntimeError(f"the {name} step ended with {done.returncode}")
 
 
-def _plain() -> dict[str, str]:
+def plain() -> dict[str, str]:
+    """Surroundings in which no Python of the user's has a say."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     return {**kept, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or folder that may not be there."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -37,7 +37,7 @@ def test_python_with_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{path}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["fly"], ["setup", "--engine", "abacus"], ["demo", "--x"]])
+@pytest.mark.parametrize("words", [[], ["fly"], ["setup", "--engine", "abacus"], ["demo", "--x"], ["sheets", "now"]])
 def test_wrong_words_are_usage(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
