@@ -152,7 +152,7 @@ def laughter(sound: Sound) -> Array:
     burst_voiced = ((voiced > 0.5) * ~between).sum(1) / (_LAUGH_WINDOW - share)
     sure = (
         (np.max(alike, axis=0) > _REGULAR) & (np.sqrt(power) > _LAUGH_DEPTH)
-        & (breathy > 0.6) & (burst_voiced > 0.6) & (energy.min(1) > _AUDIBLE)
+        & (breathy > 0.6) & (burst_voiced > 0.4) & (energy.min(1) > _AUDIBLE)
         & (bright > _ASPIRATE[0]) & (bright < _ASPIRATE[1])
     )  # fmt: skip
     held = np.repeat(sure.astype(np.float32), _LAUGH_STEP)[: len(sound.energy)]
