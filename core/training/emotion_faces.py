@@ -34,7 +34,7 @@ Array = npt.NDArray[np.float64]
 PROTOTYPES: Final[dict[str, dict[str, float]]] = {
     "neutral": {},
     # AU 4 + 5 + 7 + 23/24, with 10 and 17 weak
-    "angry": {"browDown": 1.0, "noseSneer": 0.55, "eyeWide": 0.35, "eyeSquint": 0.50, "mouthPress": 0.50,
+    "angry": {"browDown": 1.15, "noseSneer": 0.55, "eyeWide": 0.35, "eyeSquint": 0.50, "mouthPress": 0.50,
               "mouthFrown": 0.34, "mouthShrugLower": 0.25, "mouthRollLower": 0.15, "jawForward": 0.15},
     # AU 12 + 14 on one side, with 10 weak, one brow up, the lids low
     "contempt": {"mouthSmileRight": 0.38, "mouthDimpleRight": 0.80, "mouthPressRight": 0.30,
@@ -42,31 +42,31 @@ PROTOTYPES: Final[dict[str, dict[str, float]]] = {
                  "noseSneerRight": 0.12, "eyeSquint": 0.38, "browOuterUpLeft": 0.45,
                  "browInnerUp": 0.10, "browDownRight": 0.45, "mouthRight": 0.10},
     # AU 9 + 10 + 15 + 16 + 17, with 4 and 7
-    "disgusted": {"noseSneer": 1.0, "mouthUpperUp": 0.20, "browDown": 0.55, "eyeSquint": 0.55,
+    "disgusted": {"noseSneer": 1.1, "mouthUpperUp": 0.20, "browDown": 0.55, "eyeSquint": 0.55,
                   "cheekSquint": 0.45, "mouthFrown": 0.50, "mouthShrugLower": 0.30, "mouthLowerDown": 0.08},
     # AU 1 + 2 + 4 + 5 + 20 + 26
-    "fear": {"browInnerUp": 1.0, "browOuterUp": 0.28, "browDown": 0.45, "eyeWide": 0.90, "mouthStretch": 0.55,
+    "fear": {"browInnerUp": 1.1, "browOuterUp": 0.28, "browDown": 0.45, "eyeWide": 0.90, "mouthStretch": 0.55,
              "mouthFrown": 0.15, "mouthLowerDown": 0.14, "jawOpen": 0.06},
     # AU 6 + 12
     "happy": {"mouthSmile": 0.78, "cheekSquint": 0.80, "eyeSquint": 0.25, "mouthDimple": 0.15,
               "mouthUpperUp": 0.12, "browOuterUp": 0.14, "browInnerUp": 0.08},
     # AU 1 + 4 + 15 + 17
-    "sad": {"browInnerUp": 1.0, "browDown": 0.42, "mouthFrown": 0.78, "mouthShrugLower": 0.42,
+    "sad": {"browInnerUp": 1.1, "browDown": 0.42, "mouthFrown": 0.78, "mouthShrugLower": 0.42,
             "eyeSquint": 0.30, "mouthRollLower": 0.10},
     # AU 1 + 2 + 5 + 26
-    "surprised": {"browInnerUp": 0.85, "browOuterUp": 0.85, "eyeWide": 0.75, "jawOpen": 0.13,
+    "surprised": {"browInnerUp": 0.92, "browOuterUp": 0.92, "eyeWide": 0.80, "jawOpen": 0.13,
                   "mouthUpperUp": 0.06},
 }  # fmt: skip
-"""weights at full strength; a name without Left or Right means both"""
+"""weights at full strength, before :func:`_within`; a name without Left or Right means both"""
 
 _BEATS: Final[dict[str, dict[str, float]]] = {
-    "neutral": {"browInnerUp": 0.20, "browOuterUp": 0.16},
-    "angry": {"noseSneer": 0.18, "eyeWide": 0.18, "browDown": 0.10},
+    "neutral": {"browInnerUp": 0.28, "browOuterUp": 0.22},
+    "angry": {"noseSneer": 0.18, "eyeWide": 0.18, "browDown": 0.25},
     "contempt": {"browOuterUpLeft": 0.25, "mouthDimpleRight": 0.12},
     "disgusted": {"eyeSquint": 0.15, "browDown": 0.18, "cheekSquint": 0.10},
-    "fear": {"browOuterUp": 0.15, "eyeWide": 0.12},
-    "happy": {"browInnerUp": 0.22, "browOuterUp": 0.22, "cheekSquint": 0.10},
-    "sad": {"browOuterUp": 0.08, "browDown": 0.15},
+    "fear": {"browInnerUp": 0.25, "browOuterUp": 0.15, "eyeWide": 0.15},
+    "happy": {"browInnerUp": 0.28, "browOuterUp": 0.28, "cheekSquint": 0.10},
+    "sad": {"browInnerUp": 0.25, "browDown": 0.15},
     "surprised": {"browInnerUp": 0.15, "browOuterUp": 0.15, "eyeWide": 0.15},
 }
 """what a stressed syllable adds"""
@@ -82,6 +82,8 @@ _PARTING: Final = {"jawOpen": 1.0, "mouthUpperUp": 1.0, "mouthLowerDown": 1.0, "
 _IDLE: Final = ("browInnerUp", "browOuterUp", "browDown", "eyeSquint", "cheekSquint")
 """shapes that a resting face moves a little"""
 _USUAL_LOUD: Final = 0.6
+_KNEE: Final = 0.7
+"""strength of a shape from which on it nears 1 ever more slowly"""
 _EASE: Final = 0.4
 """how much more than its share a weak emotion shows; nothing at full strength"""
 _PRESSED: Final = 1.25
@@ -175,6 +177,12 @@ def _manner(frames: int, rng: np.random.Generator) -> Array:
     return np.asarray(often * crooked * (1 + 0.05 * drift(frames, len(_PAIR), rng, 1.2)[:, _PAIR]))
 
 
+def _within(felt: Array) -> Array:
+    """Bring strengths under 1 without a hard edge, so that a full face still moves."""
+    over = np.clip(felt - _KNEE, 0, None) / (1 - _KNEE)
+    return np.asarray(np.minimum(felt, _KNEE) + (1 - _KNEE) * (1 - np.exp(-over)))
+
+
 def added(
     weights: Array, voice: Voice, speech: Array, lips: LipMap, rng: np.random.Generator | None = None
 ) -> Array:
@@ -199,7 +207,7 @@ def added(
         felt = felt * _manner(frames, rng) * (1 + 0.05 * drift(frames, 1, rng, 0.8))
         beats = beats * rng.uniform(0.6, 1.3)
         felt += 0.03 * np.abs(drift(frames, len(_RESTING), rng, 1.5)) * _RESTING
-    felt += beats
+    felt = _within(felt + beats)
     rounded = np.clip(speech[:, INDEX["mouthPucker"]] + speech[:, INDEX["mouthFunnel"]], 0, 1)
     felt = felt * (1 - rounded[:, None] * _SPREADS)
     shut = 1 - np.clip(speech @ lips.gap / _WIDE, 0, 1)
