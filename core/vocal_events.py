@@ -4,7 +4,7 @@
 Heard in what is measured of the sound 50 times a second (:func:`measure_sound`), by rules:
 
 - a *breath* is noise without a voice in it, neither darker nor more uneven than breath is, that
-  stands out of the pause around it for 0.15 to 0.8 s and lies within 2 s of speech. Durations and
+  stands out of the pause around it for 0.15 to 0.8 s and lies within 1.5 s of speech. Durations and
   levels of inhalations between phrases: Fukuda, Ichikawa and Nishimura 2018 (Speech Commun. 98).
 - *laughter* is a row of like bursts, four to six a second, voiced in turn with the breathy noise
   between them (Bachorowski, Smoski and Owren 2001, J. Acoust. Soc. Am. 110). Syllables are neither
@@ -37,7 +37,7 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 RATE: Final = 50
-REACH: Final = 150
+REACH: Final = 135
 """frames to either side that an event's strength depends on"""
 
 _LOW, _HIGH = slice(2, 12), slice(32, 58)
@@ -50,7 +50,7 @@ _BREATH_LEVEL = (0.22, 0.85)
 _BREATH_TILT = -0.12
 _UNVOICED = 0.35
 _BREATH_SECONDS = (0.15, 0.8)
-_NEAR_SPEECH = 2.0
+_NEAR_SPEECH = 1.5
 
 _LAUGH_WINDOW = 61
 _LAUGH_LAGS = range(8, 13)

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     emotion.add_argument("--emotion", default="", metavar="NAME=WEIGHT,...",
                          help="constant weights 0..1; what is left of 1 is neutral")  # fmt: skip
     emotion.add_argument("--emotion-file", metavar="FILE", help="weights over time, .json or .csv")
-    parser.add_argument("--intensity", type=number(0), default=1.0, metavar="X",
+    parser.add_argument("--intensity", type=number(0, 1), default=1.0, metavar="X",
                         help="scales all emotions but neutral, 0..1 (1)")  # fmt: skip
     parser.add_argument("--fps", type=frame_rate, default=Fraction(25), metavar="N/D",
                         help="frame rate (25)")  # fmt: skip
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="scales mouth motion (1)")  # fmt: skip
     parser.add_argument("--jaw-strength", type=number(0), default=1.0, metavar="X",
                         help="scales the jaw's part in it; closed lips stay closed (1)")  # fmt: skip
-    parser.add_argument("--smoothing", type=number(0), default=0.0, metavar="S",
+    parser.add_argument("--smoothing", type=number(0, 1), default=0.0, metavar="S",
                         help="smooths the face over S seconds, 0..1; closed lips stay closed (0)")  # fmt: skip
-    parser.add_argument("--look-ahead", type=number(0), default=0.0, metavar="MS",
+    parser.add_argument("--look-ahead", type=number(0, 500), default=0.0, metavar="MS",
                         help="lets the mouth lead the sound by MS milliseconds, 0..500 (0)")  # fmt: skip
     parser.add_argument("--head-strength", type=number(0), default=1.0, metavar="X",
                         help="scales head motion (1)")  # fmt: skip
@@ -90,16 +90,17 @@ def frame_rate(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def number(low: float) -> Callable[[str], float]:
-    """A converter for finite numbers from ``low`` on."""
+def number(low: float, high: float = math.inf) -> Callable[[str], float]:
+    """A converter for finite numbers from ``low`` to ``high``."""
 
     def convert(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not low <= value < math.inf:
-            what = "a number above 0" if low > 0 else "a number from 0 on"
+        if not low <= value <= high or math.isinf(value):
+            on = "on" if math.isinf(high) else f"to {high:g}"
+            what = "a number above 0" if low > 0 else f"a number from 0 {on}"
             raise argparse.ArgumentTypeError(f"expected {what}, got '{text}'")
         return value
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from core.arkit import EMOTIONS
+from core.cli import main
 from core.emotion_curve import constant
+from core.errors import ExitCode, UserError
 from core.lips import INDEX, LipMap
 from core.mouth import MOUTH, Dials, shape_speech
 from core.pipeline import animate
@@ -104,6 +106,29 @@ def test_intensity_grades_the_emotion(voice: Path, tiny_weights: Path) -> None:
         added.append(np.abs(found.expression - full.speech).mean())
     assert added[0] == pytest.approx(0, abs=1e-5)
     assert added[0] < added[1] < added[2]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--intensity", "1.5"), ("--jaw-strength", "-1"), ("--smoothing", "nan"),
+     ("--look-ahead", "501"), ("--lip-strength", "inf")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_dial_out_of_its_range_is_a_usage_error(
+    words: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["animate", "v.wav", "-o", "t.npz", *words])
+    assert caught.value.code == ExitCode.USAGE
+    assert "expected a number from 0" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("dial", ["intensity", "jaw_strength", "smoothing", "look_ahead_ms"])
+def test_a_request_out_of_range_is_bad_input(voice: Path, dial: str) -> None:
+    for value in (-0.1, 1000.0 if dial != "jaw_strength" else float("inf"), float("nan")):
+        with pytest.raises(UserError) as caught:
+            animate(AnimateParams(str(voice), "", **{dial: value}))
+        assert caught.value.code == ExitCode.BAD_INPUT
 
 
 def test_a_curve_scales_but_for_neutral() -> None:
