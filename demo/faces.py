@@ -5,8 +5,9 @@ Run by the engine's Python from the repository's root, before and after ``faces_
 ``python -m demo.faces pick FOLDER`` writes ``faces.json``, the poses to render; ``python -m
 demo.faces draw FOLDER`` makes ``mouths.jpg`` and ``emotions.jpg`` of the renders.
 
-- Mouths: each kind of sound in the middle of its longest occurrence. When the sounds of these voices
-  are said is known from their synthesis; the network hears the sound alone.
+- Mouths: each kind of sound in the middle of its longest occurrence, p, b and m where the lips come
+  nearest within it. When the sounds of these voices are said is known from their synthesis; the
+  network hears the voice alone.
 - Emotions: the same instant of the same line, the widest opening of neutral speech, under each
   emotion at three strengths.
 """
@@ -28,6 +29,7 @@ from core.audio import load
 from core.lips import LipMap
 from core.models.expression import ExpressionModel, coefficient_count
 from core.mouth import RATE
+from core.phones import BILABIAL
 
 from .sheet import BACK, FAINT, GAP, MARGIN, TEXT
 
@@ -43,16 +45,17 @@ SOUNDS = {"p": ("P",), "b": ("B",), "m": ("M",), "a": ("AA", "AE"), "o": ("AO",)
           "f": ("F",), "v": ("V",), "sh": ("SH",)}  # fmt: skip
 STRENGTHS = (0.3, 0.6, 1.0)
 SEED = 7
-CLOSURE = 0.4
-"""where in the label of a stop the lips are shut; its end is the release"""
 QUALITY = 82
 HEADER, HEADING = 92, 30
 
 
-def instant(phones: list[tuple[str, float, float]], kinds: tuple[str, ...]) -> float:
-    """Seconds at which the longest sound of these kinds is said; the best known kind first."""
+def frame(phones: list[tuple[str, float, float]], kinds: tuple[str, ...], gap: Array) -> int:
+    """Frame of the longest sound of these kinds: its middle, or a closure's narrowest; ``gap`` (T,)."""
     kind, start, end = max((p for p in phones if p[0] in kinds), key=lambda p: p[2] - p[1])
-    return start + (CLOSURE if kind in ("P", "B", "M") else 0.5) * (end - start)
+    if kind not in BILABIAL:
+        return round((start + end) / 2 * RATE)
+    first, last = round(start * RATE), round(end * RATE)
+    return first + int(np.argmin(gap[first : last + 1]))
 
 
 def mouths(model: ExpressionModel) -> list[dict[str, Any]]:
@@ -62,8 +65,8 @@ def mouths(model: ExpressionModel) -> list[dict[str, Any]]:
         phones = json.loads((HERE / "voices" / f"{voice}.json").read_text("utf-8"))
         found = model.predict(load(HERE / "voices" / f"{voice}.flac"), seed=SEED).expression
         for sound, kinds in SOUNDS.items():
-            seconds = instant(phones, kinds)
-            tiles.append(_tile(found[round(seconds * RATE)], f"{sound}  {seconds:.2f} s", close=True))
+            at = frame(phones, kinds, found @ LipMap.from_head().gap)
+            tiles.append(_tile(found[at], f"{sound}  {at / RATE:.2f} s", close=True))
     return tiles
 
 
@@ -103,7 +106,7 @@ def draw(folder: Path) -> None:
     pictures = [folder / "faces" / f"{n:04}.png" for n in range(len(tiles))]
     first = len(VOICES) * len(SOUNDS)
     labels = [str(t["label"]) for t in tiles]
-    _sheet("Mouths", "of three synthetic voices, at the middle of each sound's longest occurrence",
+    _sheet("Mouths", "of three synthetic voices, in the middle of each sound's longest occurrence; of p, b and m, where the lips come nearest",
            list(VOICES.values()), labels[:first], pictures[:first], letters).save(
         folder / "mouths.jpg", quality=QUALITY, optimize=True)  # fmt: skip
     _sheet("Emotions", "at 0.3, 0.6 and 1 of their strength, at the same instant of the same line",
