@@ -3,9 +3,9 @@
 
 Heard in what is measured of the sound 50 times a second (:func:`measure_sound`), by rules:
 
-- a *breath* is noise without a voice in it, neither darker nor more uneven than breath is, that
-  stands out of the pause around it for 0.15 to 0.8 s and lies within 1.5 s of speech. Durations and
-  levels of inhalations between phrases: Fukuda, Ichikawa and Nishimura 2018 (Speech Commun. 98).
+- a *breath* is noise without a voice in it, not much darker than white, that stands out of the
+  pause around it for 0.15 to 0.8 s, within 1.5 s of speech. Breaths between phrases as heard in
+  recordings: Fukuda, Ichikawa and Nishimura 2018 (Speech Commun. 98).
 - *laughter* is a row of like bursts, four to six a second, voiced in turn with the breathy noise
   between them (Bachorowski, Smoski and Owren 2001, J. Acoust. Soc. Am. 110). Syllables are neither
   as regular nor breathy in between.
@@ -41,16 +41,18 @@ REACH: Final = 135
 """frames to either side that an event's strength depends on"""
 
 _LOW, _HIGH = slice(2, 12), slice(32, 58)
-"""mel bands of 120 to 480 Hz, where voices are strong, and of 1.8 to 6 kHz, where noise is"""
+"""mel bands of 190 to 600 Hz, where voices are strong, and of 1.7 to 5.5 kHz, where noise is"""
 
 _STANDS_OUT = 0.13
 """8 dB over the quietest of the second around"""
 _BREATH_LEVEL = (0.22, 0.85)
 """47 to 9 dB under the voice's level"""
 _BREATH_TILT = -0.12
+"""high bands at most 7 dB under the low ones; a voice's are 15 and more"""
 _UNVOICED = 0.35
 _BREATH_SECONDS = (0.15, 0.8)
 _NEAR_SPEECH = 1.5
+"""seconds"""
 
 _LAUGH_WINDOW = 61
 _LAUGH_LAGS = range(8, 13)
