@@ -2,8 +2,8 @@
 """What each kind of speech sound asks of the mouth, and how the corpora's labels name the kinds.
 
 The numbers are starting values from articulatory phonetics (Ladefoged & Johnson, A Course in
-Phonetics; the viseme guidance of JALI, Edwards et al. 2016); ``fit_teacher`` moves those of lip
-opening, lip width and jaw towards tracked speech.
+Phonetics; the viseme guidance of JALI, Edwards et al. 2016), those of lip opening set to what tracked
+speakers show in the middle of a sound; ``fit_teacher`` moves opening, width and jaw on from there.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ KINDS: Final[dict[str, Kind]] = {
     SILENCE: Kind(0.0, 0.0, strength=0.6),
     # vowels
     "AA": Kind(0.135, 0.27), "AE": Kind(0.130, 0.25, 0.015), "AH": Kind(0.100, 0.19),
-    "AO": Kind(0.100, 0.22, -0.030, 0.10, 0.35), "EH": Kind(0.110, 0.19, 0.015),
-    "ER": Kind(0.070, 0.12, -0.015, 0.05, 0.30), "IH": Kind(0.085, 0.13, 0.015, strength=0.8),
-    "IY": Kind(0.070, 0.09, 0.035), "UH": Kind(0.060, 0.12, -0.025, 0.25, 0.20),
-    "UW": Kind(0.032, 0.08, -0.055, 0.55, 0.20), "AX": Kind(0.075, 0.13, strength=0.5),
-    "UE": Kind(0.032, 0.07, -0.050, 0.50, 0.20), "OE": Kind(0.060, 0.12, -0.040, 0.40, 0.25),
+    "AO": Kind(0.095, 0.22, -0.030, 0.10, 0.35), "EH": Kind(0.125, 0.19, 0.015),
+    "ER": Kind(0.075, 0.12, -0.015, 0.05, 0.30), "IH": Kind(0.100, 0.13, 0.015, strength=0.8),
+    "IY": Kind(0.090, 0.09, 0.035), "UH": Kind(0.075, 0.12, -0.025, 0.25, 0.20),
+    "UW": Kind(0.050, 0.08, -0.055, 0.55, 0.20), "AX": Kind(0.080, 0.13, strength=0.5),
+    "UE": Kind(0.045, 0.07, -0.050, 0.50, 0.20), "OE": Kind(0.070, 0.12, -0.040, 0.40, 0.25),
     # consonants
     "P": Kind(0.0, 0.06, roll=0.15, press=0.18, strength=1.5),
     "B": Kind(0.0, 0.06, roll=0.12, press=0.12, strength=1.5),
@@ -68,14 +68,14 @@ KINDS: Final[dict[str, Kind]] = {
     "F": Kind(0.022, 0.05, 0.0, roll=0.30, shrug=0.12, strength=2.0),
     "V": Kind(0.022, 0.05, 0.0, roll=0.25, shrug=0.10, strength=1.6),
     "TH": Kind(0.050, 0.09, tongue=0.25), "DH": Kind(0.050, 0.09, tongue=0.20, strength=0.8),
-    "T": Kind(0.060, 0.07, strength=0.7), "D": Kind(0.060, 0.08, strength=0.7),
-    "N": Kind(0.060, 0.09, strength=0.7), "L": Kind(0.065, 0.11, tongue=0.05, strength=0.7),
-    "S": Kind(0.055, 0.05, 0.015), "Z": Kind(0.055, 0.05, 0.015),
-    "SH": Kind(0.070, 0.06, -0.020, 0.10, 0.45, shrug=0.1, strength=1.2),
-    "CH": Kind(0.070, 0.06, -0.020, 0.10, 0.40, shrug=0.1, strength=1.2),
+    "T": Kind(0.080, 0.07, strength=0.7), "D": Kind(0.075, 0.08, strength=0.7),
+    "N": Kind(0.075, 0.09, strength=0.7), "L": Kind(0.090, 0.11, tongue=0.05, strength=0.7),
+    "S": Kind(0.068, 0.05, 0.015), "Z": Kind(0.065, 0.05, 0.015),
+    "SH": Kind(0.085, 0.06, -0.020, 0.10, 0.45, shrug=0.1, strength=1.2),
+    "CH": Kind(0.095, 0.06, -0.020, 0.10, 0.40, shrug=0.1, strength=1.2),
     "R": Kind(0.045, 0.09, -0.020, 0.15, 0.28), "W": Kind(0.014, 0.07, -0.060, 0.65, 0.15, strength=1.4),
-    "Y": Kind(0.060, 0.07, 0.020, strength=0.7), "K": Kind(0.065, 0.12, strength=0.5),
-    "X": Kind(0.065, 0.12, strength=0.5), "HH": Kind(0.065, 0.12, strength=0.3),
+    "Y": Kind(0.080, 0.07, 0.020, strength=0.7), "K": Kind(0.095, 0.12, strength=0.5),
+    "X": Kind(0.090, 0.12, strength=0.5), "HH": Kind(0.080, 0.12, strength=0.3),
 }  # fmt: skip
 """Kinds of sound, named as in ARPABET, with AX (schwa), UE, OE (rounded front) and X (velar, uvular)."""
 

@@ -132,6 +132,13 @@ def test_ready_is_cut_from_the_pause():
     assert said[0].end == said[1].start
 
 
+@pytest.mark.parametrize("stop", ["P", "B", "M"])
+def test_lips_stay_shut_before_a_sentence_that_begins_with_a_bilabial(teacher, lips, stop):
+    phones = say(stop, "AA", "T", pause=1.0)
+    times, found = mouth(teacher, lips, phones)
+    assert (found @ lips.gap)[times < 1.0].max() < 0.012
+
+
 def test_louder_opens_wider(teacher, lips):
     phones = say("T", "AA", "T")
     peaks = [(mouth(teacher, lips, phones, loud)[1] @ lips.gap).max() for loud in (0.6, 0.8, 1.0, 1.2)]

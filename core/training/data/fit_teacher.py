@@ -198,7 +198,7 @@ def _spread(values: Tensor, weight: Tensor) -> Tensor:
     return ((weight * (values - mean) ** 2).sum()).sqrt()
 
 
-def soften(fitted: Teacher, start: Teacher, share: float = 0.6) -> Teacher:
+def soften(fitted: Teacher, start: Teacher, share: float = 0.7) -> Teacher:
     """Between the fit and the starting values: ``share`` this speaker, the rest anybody."""
 
     def log_mean(a: Array, b: Array) -> Array:

@@ -120,11 +120,14 @@ def _pauses(phones: Sequence[Phone]) -> Iterator[tuple[float, float, float, floa
 
 
 def with_ready(phones: Sequence[Phone]) -> list[Phone]:
-    """Phones with the end of every long pause before speech split off as ``READY``."""
+    """Phones with the end of every long pause before speech split off as ``READY``.
+
+    Before a bilabial the lips stay shut, as the closure begins before anything is heard.
+    """
     turns = {end: end - after for _, end, _, after in _pauses(phones) if after}
     out: list[Phone] = []
-    for p in phones:
-        if p.kind == SILENCE and p.end in turns:
+    for p, following in zip(phones, [*phones[1:], None]):
+        if p.kind == SILENCE and p.end in turns and following and following.kind not in BILABIAL:
             out += [p._replace(end=turns[p.end]), Phone(READY, turns[p.end], p.end)]
         else:
             out.append(p)
