@@ -92,8 +92,8 @@ def recognised(bench: Bench, name: str, samples: Samples) -> tuple[Array, Array]
         phones = read_phones(path)
     except (OSError, json.JSONDecodeError):
         raise UserError(f"There are no recognised phones '{path}'.",
-                        "Run core.training.data.recognise, in the environment of "
-                        "core/training/requirements-track.txt.") from None  # fmt: skip
+                        "Run core.training.data.recognise, in the environment "
+                        "of core.training.data.align.") from None  # fmt: skip
     times = frame_times(samples)
     face = bench.player.seen(
         teach(Teacher.fitted(), bench.player.lips, times, phones, loudness(samples, times))

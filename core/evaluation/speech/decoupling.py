@@ -11,9 +11,9 @@ voices counts: what a head must not carry is judged by the keener probe. Both he
 examples, classes and windows: the lip head's 50 Hz are averaged over the 0.1 s about each step of
 the expression head's 10 Hz.
 
-- emotion: the true emotions of EmoDB (those with at least 5 utterances on either side); an example is an utterance, its features the mean and
-  the standard deviation over the steps in which somebody speaks. All actors say the same
-  sentences, so words tell nothing; loudness and pitch do.
+- emotion: the true emotions of EmoDB (those with at least 5 utterances on either side); an example is
+  an utterance, its features the mean and the standard deviation over the steps in which somebody
+  speaks. All actors say the same sentences, so words tell nothing; loudness and pitch do.
 - phones: the kinds of sound (without silence, and those with less than 30 examples on either side)
   at the steps' instants, labels as in the data; an example is a step. The longer reach of the
   expression head is its own.

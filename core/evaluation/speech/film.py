@@ -38,7 +38,7 @@ from .signals import (
     velocity_correlation,
 )
 from .table import Row, Target, at_least, at_most
-from .voices import Bench, Samples
+from .voices import HEADINGS, Bench, Samples
 
 _FILM_RATE = 25
 _FOLDERS = {"s1": "grid_s1/video", "other": "grid_other"}
@@ -114,8 +114,7 @@ def _films(bench: Bench, speaker: str) -> list[TrackedClip]:
         return tracked_clips(bench.cache, speaker, bench.player.lips)
     except FileNotFoundError:
         raise UserError(f"'{bench.cache}' holds no tracked films of '{speaker}'.",
-                        "Run core.training.data.track and core.training.data.align, in the "
-                        "environment of core/training/requirements-track.txt.") from None  # fmt: skip
+                        "'core train expression' finds what is seen and said in them.") from None  # fmt: skip
 
 
 def rows(bench: Bench) -> list[Row]:
@@ -126,10 +125,10 @@ def rows(bench: Bench) -> list[Row]:
         return Lips(face.gap, face.width)
 
     known = unseen_films(bench, "s1")
-    table = medians("GRID s1, clips held out", compared(bench, "s1", known, generator), (0.93, 0.80, 0.60))
+    table = medians(HEADINGS["grid_s1"], compared(bench, "s1", known, generator), (0.93, 0.80, 0.60))
     others = unseen_films(bench, "other")
     found = compared(bench, "other", others, generator)
-    heading = "GRID, speakers never trained on"
+    heading = HEADINGS["grid_other"]
     table += medians(heading, found, (0.80, 0.70, 0.50))
     kept = [c for c in _films(bench, "s1") if bench.split.trains("grid-s1", c.name)]
     envelope = Envelope.fitted(
@@ -147,6 +146,9 @@ def rows(bench: Bench) -> list[Row]:
         for name in ("r", "velocity_r", "width_r"):
             table.append(Row(heading, f"{clip.name}: {name.replace('_', ' ')}", getattr(found[i], name),
                              beside={n: getattr(b[i], name) for n, b in beside.items()}))  # fmt: skip
+        table += [Row(heading, f"{clip.name}: amplitude", found[i].amplitude),
+                  Row(heading, f"{clip.name}: lag, ms", found[i].lag),
+                  Row(heading, f"{clip.name}: jitter", found[i].jitter / found[i].film_jitter)]  # fmt: skip
     return table
 
 

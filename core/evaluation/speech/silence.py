@@ -23,15 +23,11 @@ from ...training.data.prepare import Clip
 from .closures import SHUT, share
 from .signals import Array, runs
 from .table import Row, at_most
-from .voices import Bench
+from .voices import HEADINGS, Bench
 
 _SILENT: Final = KIND_NAMES.index("SIL")
 _LEAST: Final = round(0.3 * RATE) + 1
 _EDGE: Final = round(0.15 * RATE)
-_GROUPS: Final = (
-    ("GRID s1, clips held out", "grid_s1"), ("GRID, speakers never trained on", "grid_other"),
-    ("VCTK, speakers never trained on", "vctk"), ("LibriSpeech, speakers never trained on", "librispeech"),
-)  # fmt: skip
 
 
 def pauses(clip: Clip) -> list[slice]:
@@ -78,8 +74,8 @@ def judged(heading: str, gaps: list[Array], clips: list[Clip]) -> list[Row]:
 def rows(bench: Bench) -> list[Row]:
     """The silence's part of the table."""
     table = []
-    for number, (heading, corpus) in enumerate(_GROUPS, 1):
+    for number, (corpus, heading) in enumerate(HEADINGS.items(), 1):
         clips = bench.unseen(corpus)
         table += judged(heading, [bench.player.play(c.samples).gap for c in clips], clips)
-        bench.progress("silence", number, len(_GROUPS))
+        bench.progress("silence", number, len(HEADINGS))
     return table

@@ -54,18 +54,15 @@ def at_most(high: float) -> Target:
 
 def text(rows: Iterable[Row]) -> str:
     """The table to read: figure, value, target, ``ok`` or ``MISSED``, what stands beside it."""
-    lines: list[str] = []
-    heading = ""
+    groups: dict[str, list[str]] = {}
     for row in rows:
-        if row.heading != heading:
-            heading = row.heading
-            lines += ["", heading] if lines else [heading]
+        lines = groups.setdefault(row.heading, [row.heading])
         target = "" if row.target is None else str(row.target)
         judged = "" if row.target is None else "ok" if row.target.met(row.value) else "MISSED"
         beside = [f"{name} {_figure(value)}" for name, value in row.beside.items()]
         more = "; ".join([*beside, *([row.note] if row.note else [])])
         lines.append(f"  {row.figure:<46}{_figure(row.value):>9}  {target:<12}{judged:<8}{more}".rstrip())
-    return "\n".join(lines)
+    return "\n\n".join("\n".join(lines) for lines in groups.values())
 
 
 def to_json(rows: Iterable[Row]) -> str:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,12 @@ from ...training.data.prepare import Clip, read
 Array = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
 
-_REAL = ("emodb", "grid_s1", "librispeech", "vctk")
+HEADINGS: Final = {
+    "grid_s1": "GRID s1, clips held out", "grid_other": "GRID, speakers never trained on",
+    "vctk": "VCTK, speakers never trained on", "librispeech": "LibriSpeech, speakers never trained on",
+}  # fmt: skip
+"""of the corpora that several parts judge"""
+_REAL: Final = ("emodb", "grid_s1", "librispeech", "vctk")
 """corpora of real voices from which a few clips stand for all"""
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Phones of films heard without their text, a baseline that the evaluation judges beside.
 
-Runs in the environment of ``core/training/requirements-track.txt``::
+Runs in the environment of ``align``::
 
     python -m core.training.data.recognise --data shared/data --cache CACHE
 
