@@ -18,6 +18,7 @@ from .guard import guarded
 
 COMMANDS = {
     "animate": "a voice to face tracks",
+    "track": "footage of a face to face tracks",
     "measure": "face tracks to a table of what the face does",
     "export": "face tracks to another program's file",
     "render": "face tracks to photoreal frames",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from installer import blender, demo, pythons, system_libraries, tests, window
+from installer import blender, demo, engine, environment, pythons, system_libraries, tests, window
 from installer.__main__ import main
+from installer.environment import Environment
 from installer.errors import UserError
 from installer.places import ROOT, home
 from installer.progress import Progress, left
@@ -61,6 +62,21 @@ def test_a_wheel_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) ->
 def test_offline_with_nothing_at_hand(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["setup", "--offline"]) == 4
     assert capsys.readouterr().err.splitlines()[-1].startswith("Error: Offline, and no wheel")
+
+
+def test_the_tracker_is_set_up_beside_the_engine_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[Environment] = []
+    monkeypatch.setattr(engine, "ensure", lambda kind, network: Path("engine/bin/python"))
+    monkeypatch.setattr(environment, "ensure", lambda wanted, network: made.append(wanted))
+    assert main(["setup"]) == 0
+    assert made == []
+    assert main(["setup", "--tracker"]) == 0
+    assert capsys.readouterr().out == "engine/bin/python\n" * 2
+    [env] = made
+    assert (env.folder, env.record) == (home() / "tracker", home() / "tracker.json")
+    assert [lock.name for lock in env.locks] == ["tracker.txt"]
 
 
 def test_a_device_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:

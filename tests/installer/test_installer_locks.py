@@ -50,6 +50,15 @@ def test_the_cuda_lock_brings_the_cuda_libraries() -> None:
     assert {"torch", "nvidia-cudnn-cu13", "triton"} <= names
 
 
+def test_the_tracker_lock_holds_what_it_loads_and_no_more() -> None:
+    entries = {e.name: e.version for e in lockfile.read(REQUIREMENTS / "tracker.txt")}
+    assert entries["mediapipe"] == "0.10.21"
+    assert entries["numpy"].startswith("1.")
+    left_out = (REQUIREMENTS / "no-tracker.txt").read_text(encoding="utf-8").splitlines()
+    assert not set(left_out) & set(entries)
+    assert "opencv-python-headless" in entries
+
+
 def test_every_device_and_blender_has_its_lock() -> None:
     locks = {REQUIREMENTS / name for name in LOCKS.values()} | {b.lock for b in BLENDERS.values()}
     assert locks < set(ALL)

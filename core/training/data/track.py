@@ -1,74 +1,52 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Track the GRID films: 478 face points a frame, written to the training cache.
+"""Track the films of the corpora: 478 face points a picture, written to the training cache.
 
-Runs in an environment of its own (``core/training/requirements-track.txt``), because mediapipe
-0.10.21, the last that carries its models, pins other versions than the engine::
+Runs in the tracker's environment (``python3 -m installer setup --tracker``)::
 
     python -m core.training.data.track --data shared/data --cache CACHE
+    python -m core.training.data.track --mead MEAD --crema-d CREMA-D --cache CACHE
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from ...tracking.film import save, track_film
+from .crema_d import records as crema_d
+from .mead import records as mead
 
 log = logging.getLogger(__name__)
 
-POINTS = 478
 
-
-def track_film(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Face points of every picture of a film.
-
-    Returns:
-        ``points`` (T, 478, 3) pixels, x right, y down, z away from the camera; nan where the face
-        was lost. ``times`` (T,) seconds, from the stream's own time stamps.
-
-    """
-    import av
-    import mediapipe as mp
-
-    points, times = [], []
-    mesh = mp.solutions.face_mesh.FaceMesh(
-        static_image_mode=False, max_num_faces=1, refine_landmarks=True,
-        min_detection_confidence=0.5, min_tracking_confidence=0.5,
-    )  # fmt: skip
-    with mesh, av.open(os.fspath(path)) as film:
-        for picture in film.decode(video=0):
-            image = picture.to_ndarray(format="rgb24")
-            found = mesh.process(image).multi_face_landmarks
-            if found:
-                p = np.array([(q.x, q.y, q.z) for q in found[0].landmark], np.float32)
-                points.append(p * (image.shape[1], image.shape[0], image.shape[1]))
-            else:
-                points.append(np.full((POINTS, 3), np.nan, np.float32))
-            times.append(float(picture.pts * picture.time_base))
-    return {"points": np.asarray(points, np.float32), "times": np.asarray(times, np.float64)}
+def grid_films(data: Path) -> Iterator[tuple[Path, str]]:
+    """Films of ``grid_s1`` and ``grid_other`` and where their points go in the cache."""
+    for path in sorted((data / "grid_s1/video").glob("*.mpg")):
+        yield path, f"tracked/s1/{path.stem}.npz"
+    for path in sorted((data / "grid_other").glob("*.mpg")):
+        yield path, f"tracked/other/{path.stem}.npz"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Track every film of ``grid_s1`` and ``grid_other`` that is not in the cache yet."""
+    """Track every film that is not in the cache yet."""
     parser = argparse.ArgumentParser(prog="core.training.data.track", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds grid_s1")
+    parser.add_argument("--data", type=Path, help="folder that holds grid_s1 and grid_other")
+    parser.add_argument("--mead", type=Path, help="folder that holds MEAD's M003 and so on")
+    parser.add_argument("--crema-d", type=Path, help="folder that holds AudioWAV and VideoFlash")
     parser.add_argument("--cache", type=Path, required=True, help="where the points are written")
     args = parser.parse_args(argv)
-    films = sorted((args.data / "grid_s1/video").glob("*.mpg"))
-    films += sorted((args.data / "grid_other").glob("*.mpg"))
-    for number, film in enumerate(films, 1):
-        speaker = "s1" if film.parent.name == "video" else "other"
-        target = args.cache / "tracked" / speaker / f"{film.stem}.npz"
+    films = list(grid_films(args.data)) if args.data else []
+    records = mead(args.mead) if args.mead else []
+    records += crema_d(args.crema_d) if args.crema_d else []
+    films += [(r.film, r.tracked) for r in records if r.film is not None]
+    for number, (film, place) in enumerate(films, 1):
+        target = args.cache / place
         if target.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_suffix(".part.npz")
-        np.savez_compressed(beside, **track_film(film))
-        beside.replace(target)
+        save(track_film(film), target)
         log.info("tracked %s (%d of %d)", film.name, number, len(films))
     return 0
 

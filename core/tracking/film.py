@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The 478 face points of every picture of a film; the part that runs in the tracker's environment.
+
+mediapipe 0.10.21, the last that carries its models, pins other versions than the engine, so this
+module needs no more of the project than numpy, and is a command of its own::
+
+    python -m core.tracking.film VIDEO POINTS.npz
+
+It tells on stdout how far it is, as JSON lines ``{"done": 3, "total": 75}``, and what is wrong with
+the film as ``{"error": [message, hint]}``.
+
+The mesh: Kartynnik, Ablavatski, Grishchenko, Grundmann 2019, "Real-time facial surface geometry
+from monocular video on mobile GPUs"; lips, lids and irises refined as in Grishchenko et al. 2020,
+"Attention mesh".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ExitCode, UserError
+from ..files import written_beside
+from ..progress import Progress, silent
+
+Film = dict[str, npt.NDArray[Any]]
+
+POINTS: Final = 478
+_FILMS: Final = "Give a film (mp4, mov, mkv, avi, webm) that shows a face."
+
+
+def track_film(path: str | os.PathLike[str], progress: Progress = silent) -> Film:
+    """Face points of every picture of a film.
+
+    Args:
+        path: the film.
+        progress: told the stage ``faces``; the total is a guess until the end.
+
+    Returns:
+        ``points`` (T, 478, 3) pixels, x right, y down, z away from the camera; nan where no face was
+        found. ``times`` (T,) seconds of the file, rising, from the stream's own time stamps.
+        ``rate`` (2,) numerator and denominator of the frame rate that the stream states, 0 and 1
+        where it states none. ``size`` (2,) width and height of the upright picture, pixels.
+
+    Raises:
+        UserError: no such file, no film, or no picture in it.
+
+    """
+    import av
+    import mediapipe as mp
+
+    if not Path(path).is_file():
+        raise UserError(f"There is no file '{path}'.", "Check the path.")
+    points: list[npt.NDArray[np.float32]] = []
+    times: list[float] = []
+    size = (0, 0)
+    mesh = mp.solutions.face_mesh.FaceMesh(
+        static_image_mode=False, max_num_faces=1, refine_landmarks=True,
+        min_detection_confidence=0.5, min_tracking_confidence=0.5,
+    )  # fmt: skip
+    try:
+        with mesh, av.open(os.fspath(path)) as film:
+            stream = _pictures_of(film, path)
+            stream.thread_type = "AUTO"
+            began = Fraction(film.start_time or 0, av.time_base)
+            total = stream.frames or round((film.duration or 0) / av.time_base * (stream.average_rate or 25))  # fmt: skip
+            for picture in _decoded(film, stream):
+                at = float(picture.pts * picture.time_base - began)
+                if times and at <= times[-1]:
+                    continue
+                image = _upright(picture, stream)
+                size = (image.shape[1], image.shape[0])
+                found = mesh.process(image).multi_face_landmarks
+                points.append(_pixels(found[0].landmark, size) if found else _NOWHERE)
+                times.append(at)
+                progress("faces", len(times), max(total, len(times) + 1))
+            rate = stream.average_rate or Fraction(0)
+    except av.error.FFmpegError as error:
+        raise UserError(f"'{path}' is no film that can be read ({error.strerror}).", _FILMS) from error  # fmt: skip
+    if not points:
+        raise UserError(f"'{path}' has no picture that can be read.", _FILMS)
+    progress("faces", len(times), len(times))
+    return {
+        "points": np.asarray(points, np.float32),
+        "times": np.asarray(times, np.float64),
+        "rate": np.array([rate.numerator, rate.denominator], np.int64),
+        "size": np.array(size, np.int64),
+    }
+
+
+_NOWHERE: Final = np.full((POINTS, 3), np.nan, np.float32)
+
+
+def save(film: Film, path: str | os.PathLike[str]) -> None:
+    """Write points beside and rename, as ``.npz``."""
+    with written_beside(path) as beside, open(beside, "wb") as file:
+        np.savez_compressed(file, **film)
+
+
+def _pictures_of(film: Any, path: str | os.PathLike[str]) -> Any:
+    """The stream of moving pictures; the cover of a record is none."""
+    from av.stream import Disposition
+
+    for stream in film.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    raise UserError(f"'{path}' has no moving picture.", _FILMS)
+
+
+def _decoded(film: Any, stream: Any) -> Iterator[Any]:
+    """Every picture that can be decoded; a damaged packet costs its own pictures alone."""
+    import av
+
+    for packet in film.demux(stream):
+        try:
+            yield from (p for p in packet.decode() if p.pts is not None)
+        except av.error.InvalidDataError:
+            continue
+
+
+def _upright(picture: Any, stream: Any) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) RGB with square pixels, turned as the film says it is to be shown."""
+    aspect = stream.sample_aspect_ratio or 1
+    image = picture.reformat(width=round(picture.width * aspect)) if aspect != 1 else picture
+    turns = round(picture.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image.to_ndarray(format="rgb24"), turns))
+
+
+def _pixels(landmarks: Any, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    where = np.array([(p.x, p.y, p.z) for p in landmarks], np.float32)
+    return where * np.array([size[0], size[1], size[0]], np.float32)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Track one film."""
+    parser = argparse.ArgumentParser(prog="core.tracking.film", description=__doc__)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("points", type=Path)
+    args = parser.parse_args(argv)
+
+    def tell(**said: Any) -> None:
+        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.flush()
+
+    try:
+        film = track_film(args.video, lambda stage, done, total: tell(done=done, total=total))
+        save(film, args.points)
+    except UserError as error:
+        tell(error=[error.message, error.hint])
+        return ExitCode.BAD_INPUT
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
