@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,8 @@ CORPORA: Final = (
     "grid_s1", "grid_other", "emodb", "vctk", "ljspeech", "librispeech", "synthesis", "facegood",
     "librispeech_untold", *(f"{corpus}_variants" for corpus in VARIANTS),
 )  # fmt: skip
+_SHUT: Final = 0.02
+"""tracked lips nearer than this touch"""
 EMODB_EMOTIONS: Final = {"W": "angry", "L": "neutral", "E": "disgusted", "A": "fear", "F": "happy",
                          "T": "sad", "N": "neutral"}  # fmt: skip
 
@@ -74,7 +77,8 @@ def grid(data: Path, cache: Path, teacher: Teacher, lips: LipMap, speaker: str) 
         mouth = compose(lips, np.maximum(seen["gap"], 0) * awake, np.maximum(seen["jaw"], 0) * awake,
                         seen["width"] * awake, extras)  # fmt: skip
         who = "grid-s1" if speaker == "s1" else f"grid-{clip.name}"
-        yield _clip(clip.name, who, samples, clip.phones, mouth, clip.held_out)
+        made = _clip(clip.name, who, samples, clip.phones, mouth, clip.held_out)
+        yield replace(made, closed=made.closed & (seen["gap"] < _SHUT))  # the film knows better
 
 
 def emodb_phones(path: Path, length: float) -> list[Phone]:
