@@ -12,13 +12,20 @@ import subprocess
 import sys
 import time
 
-began = time.perf_counter()
-process = subprocess.Popen(sys.argv[1:], stderr=subprocess.STDOUT)
-_, status, used = os.wait4(process.pid, 0)
-process.returncode = os.waitstatus_to_exitcode(status)
-print(json.dumps({
-    "code": process.returncode,
-    "wall": time.perf_counter() - began,
-    "processor": used.ru_utime + used.ru_stime,
-    "memory": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-}))  # fmt: skip
+
+def weigh(command: list[str]) -> dict[str, float]:
+    """Exit code, seconds of the clock and of the processor, bytes at the peak."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stderr=subprocess.STDOUT)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return {
+        "code": process.returncode,
+        "wall": time.perf_counter() - began,
+        "processor": used.ru_utime + used.ru_stime,
+        "memory": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(weigh(sys.argv[1:])))
