@@ -85,10 +85,11 @@ def test_the_split_is_written_by_speaker(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("prepared", [False, True])
-def test_missing_data_is_the_users_to_mend(tmp_path, prepared):
-    if prepared:
+@pytest.mark.parametrize(("films", "code"), [(False, ExitCode.BAD_INPUT), (True, ExitCode.MISSING)])
+def test_missing_data_and_a_missing_tracker_are_the_users_to_mend(tmp_path, monkeypatch, films, code):
+    monkeypatch.setenv("GMTALKER_HOME", str(tmp_path / "home"))
+    if films:
         (tmp_path / "grid_s1").mkdir()
     with pytest.raises(UserError) as caught:
         training.main(["--data", str(tmp_path), "--out", str(tmp_path), "--cache", str(tmp_path)])
-    assert caught.value.code == ExitCode.BAD_INPUT
+    assert caught.value.code == code
