@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from core.errors import ExitCode, UserError
-from core.training.data import labels
+from core.training.data import labels, synthesis
 
 
 @pytest.fixture
@@ -57,6 +57,16 @@ def test_a_missing_tracker_is_named(tmp_path, monkeypatch):
         labels.find_labels(tmp_path, tmp_path)
     assert told.value.code == ExitCode.MISSING
     assert "--tracker" in told.value.hint
+
+
+def test_missing_synthesisers_are_named(monkeypatch):
+    monkeypatch.setattr(synthesis.shutil, "which", lambda name: None)
+    monkeypatch.setattr(synthesis.ctypes.util, "find_library", lambda name: None)
+    for speak in (lambda: synthesis.flite("Hello.", "slt", 1.0), synthesis.Espeak):
+        with pytest.raises(UserError) as told:
+            speak()
+        assert told.value.code == ExitCode.MISSING
+        assert "flite" in told.value.hint
 
 
 def test_steps_can_be_started_from_anywhere(tmp_path, monkeypatch):

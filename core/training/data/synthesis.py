@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import logging
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ import numpy.typing as npt
 import soxr
 
 from ...audio import SAMPLE_RATE, load
+from ...errors import ExitCode, UserError
 from ...phones import SILENCE, Phone, from_arpabet, from_ipa, spread
 from .sentences import SENTENCES
 
@@ -58,8 +60,16 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
+def _missing(what: str) -> UserError:
+    return UserError(f"Training speaks with '{what}', which is not on this machine.",
+                     "Install Debian's packages flite, libespeak-ng1 and espeak-ng-data.",
+                     ExitCode.MISSING)  # fmt: skip
+
+
 def flite(text: str, voice: str, stretch: float) -> tuple[Samples, list[Phone]]:
     """Speech of one of flite's voices; ``stretch`` is the length against the voice's own."""
+    if shutil.which("flite") is None:
+        raise _missing("flite")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         said = subprocess.run(
@@ -83,7 +93,7 @@ class Espeak:
     def __init__(self) -> None:
         name = ctypes.util.find_library("espeak-ng")
         if name is None:
-            raise FileNotFoundError("espeak-ng is missing: install libespeak-ng1 and espeak-ng-data")
+            raise _missing("libespeak-ng")
         self._library = ctypes.CDLL(name)
         self._rate = self._library.espeak_Initialize(_RETRIEVAL, 0, None, _PHONE_EVENTS | _IPA)
 
