@@ -31,7 +31,7 @@ from ..mouth import (
     speaking,
 )
 from ..vocal_events import REACH as EVENT_REACH
-from ..vocal_events import Sound, breaths, laughter, measure_sound, open_mouth
+from ..vocal_events import RUMBLE_REACH, Sound, breaths, laughter, measure_sound, open_mouth, rumble
 from .expression_network import COEFFICIENT_RATE, LATENT_STRIDE, STEM_STRIDE
 from .mixture import SmoothNoise
 
@@ -118,7 +118,8 @@ class ExpressionStream:
         self.chunk = max(round(chunk_seconds * COEFFICIENT_RATE / LATENT_STRIDE), 1) * LATENT_STRIDE
         """frames handled at a time"""
         self.around = _whole_strides(config.context)
-        self.reach = _whole_strides(max(GATE_REACH, EVENT_REACH, smoothing_reach(dials)))
+        rules = max(GATE_REACH, EVENT_REACH) + RUMBLE_REACH
+        self.reach = _whole_strides(max(rules, smoothing_reach(dials)))
         self._emotion = emotion or _neutral
         self._noise = SmoothNoise(config.latent, seed, _NOISE_STEPS)
         self._temperature = temperature
@@ -221,9 +222,10 @@ class ExpressionStream:
 def performed(raw: _Raw, dials: Dials) -> Performance:
     """Dials, silence, breaths and laughter over what was predicted."""
     sound = Sound(raw.energy, raw.tilt, raw.voiced)
-    gate = speaking(raw.activity, raw.energy) * moving(raw.speech)
+    activity = np.where(rumble(sound), 0, raw.activity).astype(np.float32)
+    gate = speaking(activity, raw.energy) * moving(raw.speech)
     shaped = shape_speech(raw.speech, gate, dials)
-    shaped = open_mouth(shaped, breaths(sound, raw.activity), laughter(sound), dials)
+    shaped = open_mouth(shaped, breaths(sound, activity), laughter(sound), dials)
     # What the emotion adds is smoothed at most, and gives way to lips that speech holds shut.
     felt = smooth(raw.expression - raw.speech, dials.smoothing)
     face = LipMap.from_head().keep_shut(np.clip(shaped + felt, 0, 1), shaped.astype(np.float64))

@@ -11,7 +11,7 @@ import pytest
 from core.features import log_mel
 from core.lips import INDEX, LipMap
 from core.mouth import AS_PREDICTED, GATE_REACH, Dials, moving, speaking
-from core.vocal_events import REACH, Sound, breaths, laughter, measure_sound, open_mouth
+from core.vocal_events import REACH, Sound, breaths, laughter, measure_sound, open_mouth, rumble
 from tests.core.sounds import (
     RATE,
     babble,
@@ -101,6 +101,13 @@ def test_what_is_no_laughter(kind: str) -> None:
         "silence": silence(3),
     }[kind]
     assert laughter(heard(sound.astype(np.float32))).max() < 0.2
+
+
+def test_dark_noise_is_rumble_and_voices_are_not() -> None:
+    assert rumble(heard(band_noise(3, 30, 300, 0.05)))[20:-20].all()
+    for sound in (babble(6), laugh(), vowel(2, "u"), np.concatenate([whispered(0.3, v) for v in "aeiou"])):
+        found = heard(sound)
+        assert not (rumble(found) & (found.energy > 0.5)).any()
 
 
 def test_dials_reach_breaths_and_laughter() -> None:
