@@ -19,7 +19,7 @@ from scene import ADDON, install, light
 
 SIZE = 224
 SAMPLES = 10
-VIEWS = {False: (0.142, 0.66), True: (0.203, 0.36)}
+VIEWS = {False: (0.150, 0.56), True: (0.193, 0.34)}
 """of the whole face and of a mouth close by: metres below the crown, metres away"""
 
 log = logging.getLogger("faces")
