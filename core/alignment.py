@@ -39,7 +39,7 @@ _WORST = -4.0
 """a frame counts against its word no more than this: the phone head is sure of itself, not always right"""
 _AROUND = 6
 """words to either side that a word is judged with"""
-_AROUND_AGREES = -1.1
+_AROUND_AGREES = -1.2
 """least agreement of a stretch whose words are used: true transcripts of unseen readers reach it in
 19 words of 20, those of other recordings in 1 of 50"""
 _OWN_AGREES = -2.2

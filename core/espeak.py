@@ -30,6 +30,7 @@ _UTF8 = 1
 _IPA_BETWEEN_BARS = IPA | ord("|") << 8
 _LONGEST_PATH = 150
 """bytes of a path that espeak-ng takes, with room for what it puts behind"""
+_COMMON: Final = ("en-us", "en-gb", "de", "fr", "es", "it", "pt-br", "ru", "hi", "ja", "ko", "cmn")
 _OTHER_LANGUAGE = re.compile(r"\([a-z-]+\)")
 """a mark that a word is spoken as in another language"""
 
@@ -115,7 +116,7 @@ def _identifier(language: str) -> bytes:
         base = language.strip().lower().replace("_", "-").split("-")[0]
         near = [name for name in known if name.split("-")[0] == base]
         raise UserError(f"Expected a language that espeak-ng speaks, got '{language}'.",
-                        f"Write it as in {', '.join(near or known)}.") from None  # fmt: skip
+                        f"Write it as in {', '.join(near or _COMMON)}.") from None  # fmt: skip
 
 
 @lru_cache(maxsize=1)
