@@ -79,6 +79,8 @@ KINDS: Final[dict[str, Kind]] = {
 }  # fmt: skip
 """Kinds of sound, named as in ARPABET, with AX (schwa), UE, OE (rounded front) and X (velar, uvular)."""
 
+KIND_NAMES: Final = tuple(KINDS)
+
 _ARPABET = {
     "G": ("K",), "NG": ("K",), "JH": ("CH",), "ZH": ("SH",), "AW": ("AA", "UH"),
     "AY": ("AA", "IH"), "EY": ("EH", "IY"), "OW": ("AO", "UW"), "OY": ("AO", "IH"), "PAU": (SILENCE,),

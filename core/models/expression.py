@@ -105,14 +105,16 @@ class ExpressionModel:
         around = -(-self.config.context // LATENT_STRIDE) * LATENT_STRIDE
         low, high = max(first - around, 0), min(last + around, len(emotions[0]))
         heard = self.network.encoder(features[None, low * STEM_STRIDE : high * STEM_STRIDE])
+        mouth = self.network.speech(heard.lip).clamp(0, 1)
         mixture = self.network.mapper(heard.expression)
         drift = noise[None, low // LATENT_STRIDE : -(-high // LATENT_STRIDE)]
         keep = slice(first - low, last - low)
-        outputs = []
+        faces = []
         for weights in emotions:
-            latent = self.network.draw(mixture, weights[None, low:high], drift)
-            outputs.append(self.network.decoder(latent, heard.lip)[0, keep].clamp(0, 1))
-        return outputs[0], outputs[1], torch.sigmoid(heard.activity)[0, keep]
+            code = self.network.draw(mixture, weights[None, low:high], drift)
+            face = mouth + self.network.decoder(code, heard.lip)
+            faces.append(face[0, keep].clamp(0, 1))
+        return faces[0], faces[1], torch.sigmoid(heard.activity)[0, keep]
 
 
 def coefficient_count(samples: int) -> int:
@@ -144,7 +146,7 @@ def tiny_expression_model(seed: int = 0) -> ExpressionModel:
     """A small random generator, for tests."""
     torch.manual_seed(seed)
     config = ExpressionConfig(
-        width=16, lip_width=8, mapper_width=8, decoder_width=16, latent=4, heads=2, band=2,
-        mapper_layers=1, shared_dilations=(1,), lip_dilations=(1,), decoder_dilations=(1,),
+        width=16, lip_width=8, lip_dilations=(1,), mouth_width=16, tone_width=8, tone_dilations=(1,),
+        mapper_width=8, heads=2, band=2, latent=4, decoder_width=16, decoder_dilations=(1,),
     )  # fmt: skip
     return ExpressionModel(ExpressionNetwork(config))

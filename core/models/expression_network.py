@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GMEG, the Gaussian-mixture expression generator of GMTalker (arXiv 2312.07669): the network.
 
-An audio encoder with a lip head and an expression head (the decoupling of EmotiveTalk's V-AID); a
-transformer that maps the expression head to a Gaussian mixture with one component per emotion,
-weighted by the emotion weights of each frame; a decoder from latent and lip features to expression
-coefficients. The paper's own sizes are not published; these are ours.
+An audio encoder with two heads that share nothing (the decoupling of EmotiveTalk's V-AID, arXiv
+2411.16726): the lip head hears phones at 50 Hz, the expression head tone and rhythm at 10 Hz. The
+lip head alone makes the neutral mouth. A transformer maps the expression head to a Gaussian mixture
+with one component per emotion, weighted by the emotion weights of each frame; a decoder turns a
+latent drawn from it and the lip features into what the emotion adds to the face. So no emotion can
+move the lips' timing. The paper's own sizes are not published; these are ours.
 
 Rates: features 100 Hz (F frames), coefficients 50 Hz (T = ceil(F / 2)), latent 10 Hz
 (S = ceil(T / 5)). Attention reaches over a fixed band, so a cut into chunks with enough context
@@ -22,6 +24,7 @@ from torch.nn import functional
 
 from ..arkit import EMOTIONS, EXPRESSION_NAMES
 from ..features import FEATURES, FRAME_RATE
+from ..phones import KIND_NAMES
 from .mixture import mixture_moments
 
 COEFFICIENT_RATE: Final = 50
@@ -32,53 +35,73 @@ STEM_STRIDE: Final = FRAME_RATE // COEFFICIENT_RATE
 """feature frames per coefficient frame"""
 _MIDDLE, _SPREAD = 0.55, 0.3
 """of the features over many voices"""
+_TONE_WINDOW = 2 * LATENT_STRIDE * STEM_STRIDE - 1
+"""feature frames that a step of the expression head hears as one mean (0.19 s): longer than a phone"""
 
 
 @dataclass(frozen=True)
 class ExpressionConfig:
     """Sizes of the network."""
 
-    width: int = 128
-    """channels of the audio encoder"""
+    width: int = 192
+    """channels of the lip encoder"""
     lip_width: int = 64
     """channels of the lip features"""
+    lip_dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 1)
+    """dilation of each residual block of the lip encoder"""
+    mouth_width: int = 96
+    """channels of the mouth decoder"""
+    tone_width: int = 48
+    """channels of the expression head"""
+    tone_dilations: tuple[int, ...] = (1, 2)
+    """dilation of each residual block of the expression head, over latent steps"""
     mapper_width: int = 64
     """channels of the transformer mapper"""
-    decoder_width: int = 96
-    """channels of the decoder"""
-    latent: int = 16
-    """dimensions of the expression latent"""
+    mapper_layers: int = 1
+    """transformer layers over time"""
     heads: int = 4
     """attention heads"""
     band: int = 8
     """latent steps that attention reaches to either side, per layer"""
-    mapper_layers: int = 2
-    """transformer layers over time"""
-    shared_dilations: tuple[int, ...] = (1, 2, 4)
-    """dilation of each residual block that both heads share"""
-    lip_dilations: tuple[int, ...] = (1, 2)
-    """dilation of each residual block of the lip head"""
+    latent: int = 16
+    """dimensions of the expression latent"""
+    decoder_width: int = 96
+    """channels of the expression decoder"""
     decoder_dilations: tuple[int, ...] = (1, 1)
-    """dilation of each residual block of the decoder"""
+    """dilation of each residual block of the expression decoder"""
+    components: str = "mixture"
+    """``mixture``: one Gaussian per emotion; ``single``: one Gaussian for all and the strongest
+    emotion as one-hot input of the decoder, for comparison"""
     emotions: tuple[str, ...] = EMOTIONS
     """names of the mixture's components"""
     coefficients: tuple[str, ...] = EXPRESSION_NAMES
     """names of the output channels"""
+    kinds: tuple[str, ...] = KIND_NAMES
+    """kinds of speech sound that the lip head tells apart"""
+
+    @property
+    def lip_context(self) -> int:
+        """Coefficient frames of sound that a frame of the mouth depends on, to either side."""
+        stem, mouth = 1, 2 + 2
+        return stem + 2 * sum(self.lip_dilations) + mouth
 
     @property
     def context(self) -> int:
         """Coefficient frames of sound that a frame depends on, to either side."""
-        shared = 1 + 2 * sum(self.shared_dilations)
-        lips = 2 * sum(self.lip_dilations)
-        attention = LATENT_STRIDE * self.band * self.mapper_layers
-        latent = LATENT_STRIDE - 1 + attention + LATENT_STRIDE  # pooling, attention, interpolation
-        return shared + max(lips, latent) + 2 + 2 * sum(self.decoder_dilations)
+        steps = 2 * sum(self.tone_dilations) + self.band * self.mapper_layers
+        tone = LATENT_STRIDE * (1 + steps + 1)  # its window, and the interpolation between steps
+        decoder = 2 + 2 * sum(self.decoder_dilations)
+        return max(tone, 1 + 2 * sum(self.lip_dilations)) + decoder + LATENT_STRIDE
 
     @property
     def lip_look_ahead(self) -> float:
         """Seconds of later sound that shape the lips."""
-        frames = 1 + 2 * sum(self.shared_dilations) + 2 * sum(self.lip_dilations)
-        return (frames + 2 + 2 * sum(self.decoder_dilations)) / COEFFICIENT_RATE
+        return self.lip_context / COEFFICIENT_RATE
+
+    @property
+    def code(self) -> int:
+        """Channels of what the decoder is given beside the lip features."""
+        return self.latent + (len(self.emotions) if self.components == "single" else 0)
 
 
 class Heard(NamedTuple):
@@ -87,7 +110,7 @@ class Heard(NamedTuple):
     lip: Tensor
     """(B, T, lip_width) what the lips do"""
     expression: Tensor
-    """(B, S, mapper_width) tone and rhythm"""
+    """(B, S, tone_width) tone and rhythm"""
     activity: Tensor
     """(B, T) logit that somebody is speaking"""
 
@@ -104,16 +127,20 @@ class Mixture(NamedTuple):
 class ResidualBlock(nn.Module):
     """Norm, dilated convolution over time, pointwise mixing; (B, T, C) -> (B, T, C)."""
 
-    def __init__(self, width: int, dilation: int) -> None:
+    def __init__(self, width: int, dilation: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.over_time = nn.Conv1d(width, width, 5, padding=2 * dilation, dilation=dilation)
         self.mix = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
-        y = self.over_time(self.norm(x).transpose(1, 2)).transpose(1, 2)
+        # In memory order before the GELU, whose gradient is ten times slower otherwise.
+        y = self.over_time(self.norm(x).transpose(1, 2)).transpose(1, 2).contiguous()
         mixed: Tensor = self.mix(functional.gelu(y))
+        if self.training:  # whole channels of a window
+            mixed = mixed * self.dropout(torch.ones_like(mixed[:, :1]))
         return x + mixed
 
 
@@ -150,30 +177,78 @@ class BandAttention(nn.Module):
         return x + further
 
 
-class AudioEncoder(nn.Module):
-    """Features (B, F, FEATURES) -> :class:`Heard`."""
+class LipEncoder(nn.Module):
+    """Features (B, F, FEATURES) -> lip features (B, T, lip_width)."""
 
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
         width = config.width
         self.stem = nn.Conv1d(FEATURES, width, 5, stride=STEM_STRIDE, padding=2)
-        self.shared = nn.Sequential(*(ResidualBlock(width, d) for d in config.shared_dilations))
-        self.lip = nn.Sequential(
-            *(ResidualBlock(width, d) for d in config.lip_dilations),
-            nn.LayerNorm(width), nn.Linear(width, config.lip_width),
-        )  # fmt: skip
+        self.blocks = nn.Sequential(*(ResidualBlock(width, d, 0.1) for d in config.lip_dilations))
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.lip_width))
+
+    def forward(self, centred: Tensor) -> Tensor:
+        """Encode centred features."""
+        x = functional.gelu(self.stem(centred.transpose(1, 2)).transpose(1, 2).contiguous())
+        lip: Tensor = self.out(self.blocks(x))
+        return lip
+
+
+class ToneEncoder(nn.Module):
+    """Features (B, F, FEATURES) -> tone and rhythm (B, S, tone_width).
+
+    It hears means over windows longer than a phone, so that little of what is said gets through.
+    """
+
+    def __init__(self, config: ExpressionConfig) -> None:
+        super().__init__()
+        width = config.tone_width
+        self.mean = nn.AvgPool1d(_TONE_WINDOW, LATENT_STRIDE * STEM_STRIDE, _TONE_WINDOW // 2,
+                                 count_include_pad=False)  # fmt: skip
+        self.into = nn.Linear(FEATURES, width)
+        self.blocks = nn.Sequential(*(ResidualBlock(width, d, 0.1) for d in config.tone_dilations))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, centred: Tensor) -> Tensor:
+        """Encode centred features."""
+        x = self.mean(centred.transpose(1, 2)).transpose(1, 2)
+        tone: Tensor = self.norm(self.blocks(functional.gelu(self.into(x))))
+        return tone
+
+
+class AudioEncoder(nn.Module):
+    """Features (B, F, FEATURES) -> :class:`Heard`."""
+
+    def __init__(self, config: ExpressionConfig) -> None:
+        super().__init__()
+        self.lip = LipEncoder(config)
+        self.tone = ToneEncoder(config)
         self.activity = nn.Linear(config.lip_width, 1)
-        self.expression = nn.Conv1d(
-            width, config.mapper_width, 2 * LATENT_STRIDE - 1, LATENT_STRIDE, LATENT_STRIDE - 1
-        )
 
     def forward(self, features: Tensor) -> Heard:
         """Encode a voice."""
         centred = (features - _MIDDLE) / _SPREAD
-        x = self.shared(functional.gelu(self.stem(centred.transpose(1, 2))).transpose(1, 2))
-        lip = self.lip(x)
-        expression = self.expression(x.transpose(1, 2)).transpose(1, 2)
-        return Heard(lip, expression, self.activity(functional.gelu(lip))[..., 0])
+        lip = self.lip(centred)
+        return Heard(lip, self.tone(centred), self.activity(functional.gelu(lip))[..., 0])
+
+
+class MouthDecoder(nn.Module):
+    """Lip features (B, T, C) -> coefficients of the neutral mouth (B, T, E), not yet clipped."""
+
+    def __init__(self, config: ExpressionConfig) -> None:
+        super().__init__()
+        width = config.mouth_width
+        self.into = nn.Conv1d(config.lip_width, width, 5, padding=2)
+        self.block = ResidualBlock(width, 1)
+        self.out = nn.Sequential(
+            nn.LayerNorm(width), nn.GELU(), nn.Linear(width, len(config.coefficients))
+        )
+
+    def forward(self, lip: Tensor) -> Tensor:
+        """Decode."""
+        x = self.into(functional.gelu(lip).transpose(1, 2)).transpose(1, 2)
+        coefficients: Tensor = self.out(self.block(x))
+        return coefficients
 
 
 class MixtureMapper(nn.Module):
@@ -181,7 +256,9 @@ class MixtureMapper(nn.Module):
 
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
-        width, count = config.mapper_width, len(config.emotions)
+        width = config.mapper_width
+        count = 1 if config.components == "single" else len(config.emotions)
+        self.into = nn.Linear(config.tone_width, width)
         self.over_time = nn.Sequential(
             *(BandAttention(width, config.heads, config.band) for _ in range(config.mapper_layers))
         )
@@ -191,7 +268,7 @@ class MixtureMapper(nn.Module):
 
     def forward(self, expression: Tensor) -> Mixture:
         """Map each latent step to one Gaussian per emotion."""
-        x = self.over_time(expression)
+        x = self.over_time(self.into(expression))
         tokens = x[:, :, None] + self.emotions  # (B, S, K, C)
         batch, steps, count, width = tokens.shape
         tokens = self.over_emotions(tokens.reshape(batch * steps, count, width))
@@ -219,20 +296,20 @@ class PosteriorEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent (B, S, Z) and lip features (B, T, C) -> coefficients (B, T, E), not yet clipped."""
+    """Code (B, S, config.code) and lip features (B, T, C) -> what emotion adds (B, T, E)."""
 
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
         width = config.decoder_width
-        self.into = nn.Conv1d(config.lip_width + config.latent, width, 5, padding=2)
+        self.into = nn.Conv1d(config.lip_width + config.code, width, 5, padding=2)
         self.blocks = nn.Sequential(*(ResidualBlock(width, d) for d in config.decoder_dilations))
         self.out = nn.Sequential(
             nn.LayerNorm(width), nn.GELU(), nn.Linear(width, len(config.coefficients))
         )
 
-    def forward(self, latent: Tensor, lip: Tensor) -> Tensor:
+    def forward(self, code: Tensor, lip: Tensor) -> Tensor:
         """Decode."""
-        x = torch.cat([functional.gelu(lip), _to_frames(latent, lip.shape[1])], -1)
+        x = torch.cat([functional.gelu(lip), _to_frames(code, lip.shape[1])], -1)
         x = self.blocks(self.into(x.transpose(1, 2)).transpose(1, 2))
         coefficients: Tensor = self.out(x)
         return coefficients
@@ -254,12 +331,19 @@ class ExpressionNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = AudioEncoder(config)
+        self.phones = nn.Linear(config.lip_width, len(config.kinds))
+        self.speech = MouthDecoder(config)
         self.mapper = MixtureMapper(config)
         self.posterior = PosteriorEncoder(config)
         self.decoder = Decoder(config)
 
+    def kinds(self, lip: Tensor) -> Tensor:
+        """Which kind of sound is heard: lip features (B, T, C) -> logits (B, T, kinds)."""
+        logits: Tensor = self.phones(functional.gelu(lip))
+        return logits
+
     def draw(self, mixture: Mixture, weights: Tensor, noise: Tensor) -> Tensor:
-        """Latent (B, S, Z): mean of the mixture plus noise times its deviation.
+        """Code (B, S, config.code): mean of the mixture plus noise times its deviation.
 
         Args:
             mixture: from the mapper
@@ -267,8 +351,20 @@ class ExpressionNetwork(nn.Module):
             noise: (B, S, Z), standard normal times the temperature
 
         """
-        mean, deviation = mixture_moments(weights[:, ::LATENT_STRIDE], *mixture)
-        return mean + deviation * noise
+        steps = weights[:, ::LATENT_STRIDE]
+        mean, deviation = mixture_moments(self.component_weights(steps), *mixture)
+        return self.with_emotion(mean + deviation * noise, steps)
+
+    def component_weights(self, weights: Tensor) -> Tensor:
+        """Weights of the mixture's components: the emotion weights, or 1 for a single one."""
+        return torch.ones_like(weights[..., :1]) if self.config.components == "single" else weights
+
+    def with_emotion(self, latent: Tensor, weights: Tensor) -> Tensor:
+        """Latent (B, S, Z) to code: ``single`` adds which emotion is strongest (B, S, K)."""
+        if self.config.components != "single":
+            return latent
+        strongest = functional.one_hot(weights.argmax(-1), weights.shape[-1])
+        return torch.cat([latent, strongest.to(latent)], -1)
 
     def forward(self, features: Tensor, weights: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Animate: the path that is exported.
@@ -283,5 +379,6 @@ class ExpressionNetwork(nn.Module):
 
         """
         heard = self.encoder(features)
-        latent = self.draw(self.mapper(heard.expression), weights, noise)
-        return self.decoder(latent, heard.lip).clamp(0, 1), torch.sigmoid(heard.activity)
+        code = self.draw(self.mapper(heard.expression), weights, noise)
+        face = self.speech(heard.lip).clamp(0, 1) + self.decoder(code, heard.lip)
+        return face.clamp(0, 1), torch.sigmoid(heard.activity)

@@ -160,15 +160,25 @@ def change_sound(samples: Array, rng: np.random.Generator, others: Sequence[Arra
     return clip_and_gain(out, rng)
 
 
-def change_throat(features: Array, rng: np.random.Generator) -> Array:
-    """Warp the mel axis by up to 15 %: a longer or shorter vocal tract at the same pitch and speed.
+def change_throat(features: Array, formants: float) -> Array:
+    """Warp the mel axis: ``formants`` over 1 makes a shorter vocal tract at the same pitch and speed.
 
     Vocal tract length perturbation (Jaitly & Hinton 2013).
     """
-    factor = rng.uniform(0.86, 1.16)
-    at = np.clip(np.arange(MELS) * factor, 0, MELS - 1)
+    at = np.clip(np.arange(MELS) / formants, 0, MELS - 1)
     low = np.minimum(at.astype(int), MELS - 2)
     share = (at - low).astype(np.float32)
     out = features.copy()
     out[:, :MELS] = features[:, low] * (1 - share) + features[:, low + 1] * share
+    return out
+
+
+def hide_bands(features: Array, rng: np.random.Generator) -> Array:
+    """Replace a few neighbouring mel bands by their mean and move the level a little (SpecAugment,
+    Park et al. 2019, frequency masking).
+    """
+    out = features + np.float32(rng.uniform(-0.08, 0.08) if rng.uniform() < 0.5 else 0)
+    wide = int(rng.integers(2, 10))
+    first = int(rng.integers(0, MELS - wide))
+    out[:, first : first + wide] = out[:, first : first + wide].mean()
     return out

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Train the expression generator.
+"""Train the expression generator: first its lips, then what emotions add to them.
 
     core train expression --data shared/data --out core/weights
+
+The lips learn from the voices whose mouths are known, in rounds; from the second on the running
+average of the network tells how the voices without text would move theirs, and these join in (Mean
+Teacher: Tarvainen & Valpola 2017).
+Expression head, mixture and decoder follow on top of those lips, which no longer change: ``--lips``
+takes them from a checkpoint and trains the rest alone.
 
 Needs the face tracker (``python3 -m installer setup --tracker``), ``requirements-align.txt`` in its
 Python and ``requirements-voices.txt`` in the engine's. Same data, seed and machine: same weights.
@@ -15,13 +21,16 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor, nn
 
 from ..errors import UserError
+from ..features import log_mel
 from ..files import written_beside
 from ..lips import LipMap
 from ..models.checkpoint import save_checkpoint
@@ -30,16 +39,16 @@ from ..models.expression_network import ExpressionConfig, ExpressionNetwork
 from .data import fit_teacher
 from .data.labels import find_labels
 from .data.prepare import CORPORA, Clip, prepare, read
-from .data.split import TEST_SPEAKERS, is_test
+from .data.split import is_test
 from .data.teacher import FITTED
-from .expression_batches import Windows
-from .expression_losses import ExpressionLoss
-
-__all__ = ["TEST_SPEAKERS", "load_clips", "main", "train", "write_split"]
+from .data.untold import is_untold
+from .expression_batches import Batch, Windows
+from .expression_losses import FaceLoss, FaceWeights, LipLoss, LipWeights
 
 log = logging.getLogger(__name__)
 
-_WINDOW_SECONDS = 2.4
+_LIPS = ("encoder.lip.", "encoder.activity.", "phones.", "speech.")
+"""what of the network belongs to the lips"""
 _EVERY = 50
 """steps between lines in the log"""
 
@@ -49,16 +58,18 @@ def load_clips(cache: Path) -> list[Clip]:
     return [clip for corpus in CORPORA for clip in read(cache / "prepared" / f"{corpus}.npz")]
 
 
-def train(
-    clips: list[Clip], lips: LipMap, config: ExpressionConfig, *, steps: int, seed: int,
-    size: int = 24, rate: float = 2e-3, seconds: float = _WINDOW_SECONDS, augment: bool = True,
-    start: ExpressionModel | None = None,
-    progress: Callable[[int, dict[str, float]], None] | None = None,
-) -> ExpressionModel:  # fmt: skip
-    """Train on clips and return the model with averaged weights.
+Report = Callable[[int, dict[str, float]], None]
+
+
+def train_lips(
+    clips: list[Clip], lips: LipMap, config: ExpressionConfig, *, steps: int, seed: int, size: int = 20,
+    rate: float = 2e-3, seconds: float = 2.0, rounds: int = 4, augment: bool = True, workers: int = 1,
+    report: Report | None = None,
+) -> ExpressionNetwork:  # fmt: skip
+    """Lip encoder and mouth decoder; the rest of the network stays random.
 
     Args:
-        clips: to train on
+        clips: to train on, also such whose mouths are unknown
         lips: of the head
         config: of the network
         steps: gradient steps
@@ -66,40 +77,94 @@ def train(
         size: windows per step
         rate: highest learning rate
         seconds: length of a window
+        rounds: how often the unknown mouths are told anew
         augment: change the voices
-        start: go on from this model, of the same config
-        progress: told the step and the terms of the loss
+        workers: processes that draw windows
+        report: told the step and the terms of the loss
 
     """
     torch.manual_seed(seed)
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     network = ExpressionNetwork(config)
-    if start is not None:
-        network.load_state_dict(start.network.state_dict())
-    network.train()
-    loss = ExpressionLoss(lips, config.lip_width)
-    windows = Windows(clips, lips, seconds, augment)
-    parameters = [*network.parameters(), *loss.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
-    average = {n: p.detach().clone() for n, p in network.state_dict().items()}
-    for step in range(steps):
+    average = deepcopy(network).eval()
+    loss = LipLoss(lips, config, LipWeights())
+    told, untold = ([c for c in clips if is_untold(c) is u] for u in (False, True))
+
+    def batches() -> Iterator[Batch]:
+        for number in range(rounds):
+            count = steps * (number + 1) // rounds - steps * number // rounds
+            known = told + (label(untold, average) if number else [])
+            windows = Windows(known, lips, seconds, size=size, steps=count, seed=seed + 1000 * number,
+                              augment=augment)  # fmt: skip
+            yield from windows.stream(workers)
+
+    parts = ("encoder.lip", "encoder.activity", "speech", "phones")
+    _descend(network, average, parts, loss, lambda batch, _: loss(network, batch), batches(), steps, rate,
+             report)  # fmt: skip
+    return average
+
+
+def train_faces(
+    network: ExpressionNetwork, clips: list[Clip], lips: LipMap, *, steps: int, seed: int, size: int = 24,
+    rate: float = 2e-3, seconds: float = 2.4, augment: bool = True, workers: int = 2,
+    report: Report | None = None,
+) -> ExpressionNetwork:  # fmt: skip
+    """Expression head, mapper, posterior and decoder over the lips of a network, which stay."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    average = deepcopy(network).eval()
+    network.encoder.lip.requires_grad_(False)
+    loss = FaceLoss(lips, network.config, FaceWeights())
+    windows = Windows(clips, lips, seconds, size=size, steps=steps, seed=seed, augment=augment, faces=True)
+    parts = ("encoder.tone", "mapper", "posterior", "decoder")
+    _descend(network, average, parts, loss,
+             lambda batch, done: loss(network, batch, generator, min(3 * done, 1.0)),
+             windows.stream(workers), steps, rate, report)  # fmt: skip
+    return average
+
+
+def _descend(
+    network: ExpressionNetwork, average: ExpressionNetwork, parts: Sequence[str], loss: nn.Module,
+    step_loss: Callable[[Batch, float], tuple[Tensor, dict[str, float]]], batches: Iterator[Batch],
+    steps: int, rate: float, report: Report | None,
+) -> None:  # fmt: skip
+    """Train parts of a network with AdamW, their running averages in another one."""
+    network.eval()
+    learning, means = _parameters(network, parts), _parameters(average, parts)
+    for name in parts:
+        network.get_submodule(name).train()
+    parameters = [*learning, *loss.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05, betas=(0.9, 0.98))
+    for step, batch in enumerate(batches):
         done = step / steps
-        warm = min((step + 1) / 50, 1.0)
+        warm = min((step + 1) / max(steps // 25, 1), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        total, terms = loss(network, windows.batch(size, rng), generator, min(3 * done, 1.0))
+        total, terms = step_loss(batch, done)
         optimizer.zero_grad()
         torch.autograd.backward([total])
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         keep = min(0.995, (1 + step) / (10 + step))
         with torch.no_grad():
-            for name, value in network.state_dict().items():
-                average[name].mul_(keep).add_(value, alpha=1 - keep)
-        if progress:
-            progress(step, {"total": float(total.detach()), **terms})
-    network.load_state_dict(average)
-    return ExpressionModel(network)
+            torch._foreach_lerp_(means, learning, 1 - keep)
+        if report:
+            report(step, {"total": float(total.detach()), **terms})
+
+
+def _parameters(network: ExpressionNetwork, parts: Sequence[str]) -> list[Tensor]:
+    return [p for name in parts for p in network.get_submodule(name).parameters()]
+
+
+@torch.inference_mode()
+def label(clips: list[Clip], network: ExpressionNetwork) -> list[Clip]:
+    """Clips of unknown mouths with the mouth and activity that a network hears in them."""
+    labelled = []
+    for clip in clips:
+        heard = network.encoder(torch.from_numpy(log_mel(clip.samples))[None])
+        mouth = network.speech(heard.lip)[0].clamp(0, 1).numpy()
+        awake = torch.sigmoid(heard.activity[0]).numpy()
+        labelled.append(replace(clip, mouth=mouth[: len(clip.mouth)], awake=awake[: len(clip.mouth)]))
+    return labelled
 
 
 def default_cache() -> Path:
@@ -119,14 +184,14 @@ def write_split(path: Path, clips: list[Clip]) -> None:
         beside.write_text(json.dumps(split, indent=0, sort_keys=True) + "\n", "utf-8")
 
 
-def _report(steps: int) -> Callable[[int, dict[str, float]], None]:
+def _report(stage: str, steps: int) -> Report:
     began = time.monotonic()
 
     def report(step: int, terms: dict[str, float]) -> None:
         if (step + 1) % _EVERY == 0 or step + 1 == steps:
             left = (time.monotonic() - began) / (step + 1) * (steps - step - 1)
             said = " ".join(f"{n} {v:.3f}" for n, v in terms.items())
-            log.info("step %d of %d, %d s left: %s", step + 1, steps, left, said)
+            log.info("%s: step %d of %d, %d s left: %s", stage, step + 1, steps, left, said)
 
     return report
 
@@ -138,28 +203,37 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with grid_s1, emodb, speech")
     parser.add_argument("--out", type=Path, required=True, help="folder for expression.safetensors")
     parser.add_argument("--cache", type=Path, default=None, help="folder for prepared data")
-    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--lips", type=Path, default=None, help="checkpoint whose lips to keep")
+    parser.add_argument("--components", choices=("mixture", "single"), default="mixture",
+                        help="single: one Gaussian and a one-hot emotion, for comparison")  # fmt: skip
+    parser.add_argument("--lip-steps", type=int, default=10000)
+    parser.add_argument("--face-steps", type=int, default=800)
+    parser.add_argument("--leave-out", default="", metavar="SPEAKER", help="one more speaker not to train on")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--start", type=Path, default=None, help="checkpoint to go on from")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args(argv)
     cache = args.cache or default_cache()
     if not (args.data / "grid_s1").is_dir():
         raise UserError(f"There is no 'grid_s1' in '{args.data}'.", "Give the data folder.")
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads)
     find_labels(args.data, cache)
     if not FITTED.exists():
         fit_teacher.main(["--data", str(args.data), "--cache", str(cache)])
     prepare(args.data, cache, seed=0)
     clips = load_clips(cache)
-    start = ExpressionModel.load(args.start) if args.start else None
-    model = train([c for c in clips if not is_test(c)], LipMap.from_head(),
-                  start.config if start else ExpressionConfig(), steps=args.steps, seed=args.seed,
-                  rate=args.rate, start=start, progress=_report(args.steps))  # fmt: skip
+    known = [c for c in clips if not is_test(c) and c.speaker != args.leave_out]
+    lips, config = LipMap.from_head(), ExpressionConfig(components=args.components)
+    network = ExpressionNetwork(config)
+    if args.lips:
+        kept = ExpressionModel.load(args.lips).network.state_dict()
+        network.load_state_dict({n: v for n, v in kept.items() if n.startswith(_LIPS)}, strict=False)
+    else:
+        network = train_lips(known, lips, config, steps=args.lip_steps, seed=args.seed,
+                             report=_report("lips", args.lip_steps))  # fmt: skip
+    network = train_faces(network, [c for c in known if not is_untold(c)], lips, steps=args.face_steps,
+                          seed=args.seed, report=_report("faces", args.face_steps))  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(args.out / "expression.safetensors", model.network.state_dict(), model.config,
-                    steps=args.steps, seed=args.seed)  # fmt: skip
+    said = {n: v for n, v in vars(args).items() if isinstance(v, int | str)}
+    save_checkpoint(args.out / "expression.safetensors", network.state_dict(), config, trained=said)
     write_split(args.out / "expression-split.json", clips)
     return 0

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Batches for the expression generator: real timing, other voices, and a fresh face each time."""
+"""Batches for the expression generator: real timing, other voices, and a fresh face each time.
+
+A batch depends on its number and the seed alone, so that it does not matter which worker draws it.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from ..arkit import EXPRESSION_NAMES
 from ..audio import SAMPLE_RATE
@@ -17,17 +22,26 @@ from ..features import log_mel
 from ..lips import LipMap
 from ..models.expression import coefficient_count
 from ..mouth import RATE
-from .augment import change_sound, change_speed, change_throat, not_speech
-from .data.prepare import Clip
+from .augment import (
+    change_sound,
+    change_speed,
+    change_throat,
+    clip_and_gain,
+    hide_bands,
+    not_speech,
+)
+from .data.prepare import Clip, feeling
 from .emotion_faces import perform, pitch_of, random_weights, voice_of
 
 Array = npt.NDArray[np.float32]
 
-CORPUS_SHARE = {"grid": 0.24, "emodb": 0.26, "librispeech": 0.16, "vctk": 0.08, "ljspeech": 0.05,
-                "flite": 0.10, "espeak": 0.11}  # fmt: skip
+CORPUS_SHARE = {"grid": 0.36, "emodb": 0.18, "librispeech": 0.12, "librispeech_untold": 0.10, "vctk": 0.07,
+                "ljspeech": 0.04, "facegood": 0.04, "flite": 0.06, "espeak": 0.12}  # fmt: skip
 """how often a batch draws from each corpus; kinds of voices count for more than minutes"""
-_NOBODY = 0.06
+_NOBODY = 0.05
 """share of windows in which nobody speaks"""
+_ROUGH = 0.5
+"""share of windows heard through rooms, noise and lines; the others are as they were recorded"""
 
 
 class Batch(NamedTuple):
@@ -35,18 +49,20 @@ class Batch(NamedTuple):
 
     features: Tensor
     """(B, F, FEATURES)"""
-    weights: Tensor
-    """(B, T, 8)"""
-    face: Tensor
-    """(B, T, 42) under the emotions"""
-    speech: Tensor
-    """(B, T, 42) at neutral emotion, mouth only"""
-    kind: Tensor
-    """(B, T) index of the kind of sound"""
+    mouth: Tensor
+    """(B, T, 42) at neutral emotion"""
     awake: Tensor
     """(B, T) 0 in silence, 1 in speech"""
     closed: Tensor
     """(B, T) 1 where a bilabial shuts the lips"""
+    kind: Tensor
+    """(B, T) index of the kind of sound, -1 where unknown"""
+    feeling: Tensor
+    """(B,) index of the speaker's own emotion, -1 where unknown"""
+    weights: Tensor
+    """(B, T, 8) emotion weights asked for"""
+    added: Tensor
+    """(B, T, 42) what these emotions add to the mouth's coefficients"""
 
 
 def resample_rows(rows: Array, factor: float, count: int) -> Array:
@@ -67,41 +83,83 @@ def _silent_clip(count: int, rng: np.random.Generator) -> Clip:
     )  # fmt: skip
 
 
-class Windows:
+class Windows(Dataset[Batch]):
     """Draws windows of a fixed length from clips, each time as another voice."""
 
-    def __init__(self, clips: list[Clip], lips: LipMap, seconds: float, augment: bool) -> None:
-        self.lips, self.augment = lips, augment
-        self.samples = round(seconds * SAMPLE_RATE)
+    def __init__(
+        self, clips: list[Clip], lips: LipMap, seconds: float, *, size: int, steps: int, seed: int,
+        augment: bool = True, faces: bool = False,
+    ) -> None:  # fmt: skip
+        """Prepare to draw.
+
+        Args:
+            clips: to draw from
+            lips: of the head
+            seconds: length of a window
+            size: windows a batch
+            steps: batches
+            seed: of everything random
+            augment: change the voices
+            faces: let emotions act; without, ``weights`` and ``added`` are 0
+
+        """
+        self.lips, self.augment, self.faces = lips, augment, faces
+        self.size, self.steps, self.seed = size, steps, seed
+        self.frames = coefficient_count(round(seconds * SAMPLE_RATE))
         self.groups: dict[str, list[Clip]] = defaultdict(list)
         for clip in clips:
             self.groups[clip.speaker.split("-")[0]].append(clip)
-        names = sorted(self.groups)
-        share = np.array([CORPUS_SHARE.get(n, 0.1) for n in names])
-        self.names, self.share = names, share / share.sum()
+        self.names = sorted(self.groups)
+        share = np.array([CORPUS_SHARE.get(n, 0.1) for n in self.names])
+        self.share = share / share.sum()
+
+    def __len__(self) -> int:
+        """Batches in all."""
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step."""
+        rng = np.random.default_rng((self.seed, step))
+        columns = zip(*(self.window(rng) for _ in range(self.size)))
+        stacked = [torch.from_numpy(np.stack(c)) for c in columns]
+        return Batch(*(t if t.dtype == torch.int64 else t.float() for t in stacked))
+
+    def stream(self, workers: int) -> Iterator[Batch]:
+        """All batches in order, drawn by other processes (0: by this one)."""
+        return iter(DataLoader(self, batch_size=None, num_workers=workers,
+                               prefetch_factor=4 if workers else None))  # fmt: skip
 
     def window(self, rng: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
         """One row of a :class:`Batch`."""
+        hop, count = SAMPLE_RATE // RATE, self.frames
         nobody = self.augment and rng.uniform() < _NOBODY
-        clip = _silent_clip(self.samples, rng) if nobody else self._clip(rng)
-        factor = float(rng.uniform(0.84, 1.2)) if self.augment else 1.0
-        count = coefficient_count(self.samples)
+        clip = _silent_clip(count * hop, rng) if nobody else self._clip(rng)
+        factor = float(rng.uniform(0.85, 1.18)) if self.augment else 1.0
         sound, mouth, awake, closed, kind = self._cut(clip, int(np.ceil(count * factor)) + 1, rng)
         if factor != 1.0:
             sound = change_speed(sound, factor)
-        sound = sound[: self.samples]
+        sound = np.pad(sound[: count * hop], (0, max(count * hop - len(sound), 0)))
         mouth, awake, closed = (resample_rows(t, factor, count) for t in (mouth, awake, closed))
         kind = kind[np.minimum((np.arange(count) * factor).round().astype(int), len(kind) - 1)]
         if self.augment:
-            sound = change_sound(sound, rng)
-        features = log_mel(sound)
-        if self.augment and rng.uniform() < 0.7:
-            features = change_throat(features, rng)
-        energy = features[::2, -1].astype(np.float64)
-        voice = voice_of(energy, awake.astype(np.float64), pitch_of(sound, count))
-        weights = random_weights(count, rng)
-        face = perform(mouth.astype(np.float64), weights, voice, self.lips, rng)
-        return features, weights, face, mouth, kind.astype(np.int64), awake, closed
+            others = [self._clip(rng).samples for _ in range(rng.integers(1, 4))]
+            sound = (change_sound(sound, rng, others) if rng.uniform() < _ROUGH
+                     else clip_and_gain(sound, rng))  # fmt: skip
+        features = log_mel(sound)[: 2 * count]
+        weights, added = np.zeros((count, 8)), np.zeros_like(mouth)
+        if self.faces:
+            energy = features[::2, -1].astype(np.float64)
+            voice = voice_of(energy, awake.astype(np.float64), pitch_of(sound, count))
+            weights = random_weights(count, rng)
+            face = perform(mouth.astype(np.float64), weights, voice, self.lips, rng)
+            added = np.asarray(face - mouth, np.float32)
+        if self.augment:
+            # Playing faster has raised the formants already, and a variant has a throat of its own.
+            formants = rng.uniform(0.97, 1.03) if "~" in clip.name else rng.uniform(0.88, 1.14) / factor
+            features = change_throat(features, formants)
+            features = hide_bands(features, rng) if rng.uniform() < 0.4 else features
+        return (features, mouth, awake, closed, kind.astype(np.int64), np.array(feeling(clip), np.int64),
+                weights, added)  # fmt: skip
 
     def _clip(self, rng: np.random.Generator) -> Clip:
         group = self.groups[str(rng.choice(self.names, p=self.share))]
@@ -111,7 +169,7 @@ class Windows:
         """Frames of a clip from a random place on; beyond its ends is silence, the mouth at rest."""
         hop = SAMPLE_RATE // RATE
         have = len(clip.mouth)
-        quiet = int(rng.integers(10, 50)) if rng.uniform() < 0.25 else 0  # frames of silence let in
+        quiet = int(rng.integers(5, 40)) if rng.uniform() < 0.3 else 0  # frames of silence let in
         first = int(rng.integers(min(0, have - count) - quiet, max(0, have - count) + quiet + 1))
         low, high = max(first, 0), min(first + count, have)
         sound = np.zeros(count * hop, np.float32)
@@ -123,9 +181,3 @@ class Windows:
             out[low - first : high - first] = track[low:high]
             cut.append(out)
         return tuple(cut)
-
-    def batch(self, size: int, rng: np.random.Generator) -> Batch:
-        """Draw ``size`` windows."""
-        columns = zip(*(self.window(rng) for _ in range(size)))
-        stacked = [torch.from_numpy(np.stack(c)) for c in columns]
-        return Batch(*(t if t.dtype == torch.int64 else t.float() for t in stacked))

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...models.expression import ExpressionModel
-from ...training.data.lips import KIND_NAMES
+from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
 from .signals import Array, runs
 from .table import Row, Target, at_least, at_most

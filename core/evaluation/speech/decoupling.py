@@ -30,7 +30,7 @@ import torch
 from ...features import log_mel
 from ...models.expression import ExpressionModel
 from ...models.expression_network import LATENT_STRIDE
-from ...training.data.lips import KIND_NAMES
+from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
 from .classifier import balanced_accuracy, one_hot, train
 from .signals import Array

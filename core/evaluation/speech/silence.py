@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from ...mouth import RATE
-from ...training.data.lips import KIND_NAMES
+from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
 from .closures import SHUT, share
 from .signals import Array, runs

@@ -6,18 +6,15 @@ Lengths are in distances between the outer eye corners, coefficients (T, 42), ``
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
 from ...arkit import EXPRESSION_NAMES
 from ...lips import INDEX, LipMap
-from ...phones import KINDS
 
 Array = npt.NDArray[np.float64]
 
-KIND_NAMES: Final = tuple(KINDS)
+
 _MOST_LIP = 0.55
 """lips part by themselves up to this; what is missing the jaw opens"""
 

@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
+from ...arkit import EMOTIONS
 from ...audio import SAMPLE_RATE, load
 from ...lips import LipMap
-from ...phones import SILENCE, Phone, from_sampa, spread
+from ...phones import KIND_NAMES, SILENCE, Phone, from_sampa, spread
 from .clips import Clip, Samples, frame_times, read, write
 from .facegood import recordings
 from .grid import read_phones, tracked_clips
-from .lips import KIND_NAMES, compose
+from .lips import compose
 from .loudness import loudness
 from .split import is_test
 from .synthesis import corpus as synthesised
@@ -47,6 +48,12 @@ _SHUT: Final = 0.02
 """tracked lips nearer than this touch"""
 EMODB_EMOTIONS: Final = {"W": "angry", "L": "neutral", "E": "disgusted", "A": "fear", "F": "happy",
                          "T": "sad", "N": "neutral"}  # fmt: skip
+
+
+def feeling(clip: Clip) -> int:
+    """Index of the emotion with which a clip is said, -1 where unknown."""
+    letter = clip.name[5:6] if clip.speaker.startswith("emodb") else ""
+    return EMOTIONS.index(EMODB_EMOTIONS[letter]) if letter else -1
 
 
 def _clip(

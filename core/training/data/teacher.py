@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...lips import LipMap
-from ...phones import BILABIAL, KINDS, SILENCE, Phone
-from .lips import KIND_NAMES, compose
+from ...phones import BILABIAL, KIND_NAMES, KINDS, SILENCE, Phone
+from .lips import compose
 
 Array = npt.NDArray[np.float64]
 
@@ -41,10 +41,11 @@ _RAMP = 0.06
 """seconds in which the lips shut and part"""
 _REST = 0.28
 """seconds a silence must last for the mouth to come to rest in it"""
-_BEFORE, _AFTER = 0.24, 0.10
+_BEFORE, _AFTER = 0.32, 0.10
 """seconds in which the mouth moves before speech and after it"""
-_SHARE = 0.4
-"""no more than this share of a pause belongs to the speech that follows"""
+_SHARE, _FIRST_SHARE = 0.4, 0.7
+"""no more than this share of a pause belongs to the speech that follows; of the one that a recording
+begins with, before which there may have been more silence"""
 _REST_RAMP = 0.08
 _EARLY, _EARLY_FIRST = 0.015, 0.09
 """seconds before the start of a label in which a bilabial is shut: within speech, after a pause"""
@@ -115,8 +116,10 @@ def _pauses(phones: Sequence[Phone]) -> Iterator[tuple[float, float, float, floa
     for p in phones:
         length = p.end - p.start
         if p.kind == SILENCE and length > _REST:
-            before = 0.0 if p is phones[0] and p.start <= 0 else min(_AFTER, _SHARE * length)
-            yield p.start, p.end, before, 0.0 if p is phones[-1] else min(_BEFORE, _SHARE * length)
+            first = p is phones[0] and p.start <= 0
+            before = 0.0 if first else min(_AFTER, _SHARE * length)
+            after = min(_BEFORE, (_FIRST_SHARE if first else _SHARE) * length)
+            yield p.start, p.end, before, 0.0 if p is phones[-1] else after
 
 
 def with_ready(phones: Sequence[Phone]) -> list[Phone]:

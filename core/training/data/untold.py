@@ -16,6 +16,13 @@ from ...prosody import NAMES, prosody
 from ...prosody import RATE as PROSODY_RATE
 from .clips import UNKNOWN_KIND, Clip, Samples, frame_times
 
+_CORPUS = "librispeech_untold"
+
+
+def is_untold(clip: Clip) -> bool:
+    """Whether nobody knows what is said in a clip, and how the mouth moves."""
+    return clip.speaker.startswith(_CORPUS)
+
 
 def heard(samples: Samples) -> npt.NDArray[np.float64]:
     """(T,) 1 where a voice is heard, 0 in its pauses, with soft edges; T as of the coefficients."""
@@ -40,4 +47,4 @@ def untold(data: Path) -> Iterator[Clip]:
         rows = [r for r in csv.DictReader(file, delimiter="\t") if not r["text"]]
     for row in sorted(rows, key=lambda r: r["file"]):
         path = next(folder.rglob(row["file"]))
-        yield unlabelled(path.stem, f"librispeech_untold-{row['speaker']}", load(path))
+        yield unlabelled(path.stem, f"{_CORPUS}-{row['speaker']}", load(path))
