@@ -38,6 +38,8 @@ _RIDGE: Final = 2.0
 _SPARSE: Final = 0.6
 _COSTLY: Final = {"cheekPuff": 8.0, "jawForward": 8.0}
 """Ridge of what only the depth tells of, as a multiple."""
+_BLOCK: Final = 1024
+"""Frames that are fitted at once: an hour of film fits into memory."""
 _SWEEPS: Final = 300
 _STILL: Final = 1e-5
 _MOST_CLOSED: Final = 0.04
@@ -150,16 +152,17 @@ def fit(face: Array, irises: Array, rest: Rest, head: HeadModel | None = None) -
     """
     model = head or HeadModel.load()
     effects, sigma = _rows(model)
-    seen = Measures.of(face)
-    lids = np.clip((seen.lids - rest.shut) / (rest.seen.lids - rest.shut), 0, None)
+    lids = np.clip((Measures.of(face).lids - rest.shut) / (rest.seen.lids - rest.shut), 0, None)
     gaze = _gaze(_looks_at(face, irises) - rest.gaze, lids)
-    found = _differences(face, seen, rest, lids, model) - _lids_of(gaze) @ effects.T
     free = np.array([n != "tongueOut" and not n.startswith("eyeLook") for n in ARKIT_NAMES])
     ridge = _RIDGE * np.array([_COSTLY.get(n, 1.0) for n in ARKIT_NAMES])[free]
     weights = np.zeros((len(face), len(ARKIT_NAMES)))
-    weights[:, free] = bounded_least_squares(
-        effects[:, free] / sigma[:, None], found / sigma, ridge, _SPARSE
-    )
+    for first in range(0, len(face), _BLOCK):
+        now = slice(first, first + _BLOCK)
+        found = _differences(face[now], rest, lids[now], model) - _lids_of(gaze[now]) @ effects.T
+        weights[now, free] = bounded_least_squares(
+            effects[:, free] / sigma[:, None], found / sigma, ridge, _SPARSE
+        )
     return Fit(
         weights[:, [ARKIT_NAMES.index(n) for n in EXPRESSION_NAMES]],
         weights[:, [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]],
@@ -223,8 +226,9 @@ def _kind(point: int) -> str:
     return "lip" if point in mesh.LIPS else "brow" if point in mesh.BROWS else "point"
 
 
-def _differences(face: Array, seen: Measures, rest: Rest, lids: Array, head: HeadModel) -> Array:
+def _differences(face: Array, rest: Rest, lids: Array, head: HeadModel) -> Array:
     """(T, R) what the person does against the own rest; ``lids`` (T, 2) is the share that is open."""
+    seen = Measures.of(face)
     corners = [[head.landmark(f"lid_{edge}_{s}") for s in ("left", "right")]
                for edge in ("upper", "lower")]  # fmt: skip
     upper, lower = head.vertices[corners, 1].astype(np.float64)

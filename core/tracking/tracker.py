@@ -40,6 +40,8 @@ VERSION: Final = 1
 """Goes up with every change that gives other tracks from the same film."""
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
+_ENOUGH: Final = 5000
+"""Frames that suffice to know a person."""
 _EASE: Final = 0.25
 """Seconds in which a face that is lost goes to rest."""
 _LEAN: Final = np.radians(9.0)
@@ -105,7 +107,7 @@ def track(
 
     """
     film = film_points(video, progress)
-    if not np.isfinite(film["points"]).any():
+    if not _found(film["points"]).any():
         raise UserError(f"No face was found in '{video}'.",
                         "Give a film that shows one face, lit and from the front.")  # fmt: skip
     progress("fit", 0, 1)
@@ -127,7 +129,8 @@ class Person:
     @staticmethod
     def of(films: Sequence[Film]) -> Person:
         """Learn it from films of one person, best of all calm ones; at least one face in them."""
-        points = np.concatenate([_upright(f["points"][:, _WANTED]) for f in films])
+        seen = np.concatenate([f["points"][_found(f["points"])][:, _WANTED] for f in films])
+        points = _upright(seen[:: max(1, len(seen) // _ENOUGH)])
         head = HeadModel.load()
         skull = skull_of(points[:, _RIGID], head.vertices[[mesh.VERTICES[p] for p in mesh.RIGID]].astype(np.float64))
         local = similarity(skull, points[:, _RIGID]).undo(points)
@@ -150,8 +153,8 @@ def to_tracks(film: Film, fps: Fraction | None = None, person: Person | None = N
     fps = fps or rational_rate(film["times"], Fraction(*(int(v) for v in film["rate"])))
     at = frame_times(film["times"], fps)
     sampled = resample(film["points"][:, _WANTED], film["times"], at)
-    found = np.isfinite(sampled[:, 0, 0])
-    points = _upright(sampled)
+    found = _found(sampled)
+    points = _upright(sampled[found])
     pose = similarity(who.skull, points[:, _RIGID])
     face, irises = np.split(pose.undo(points) / who.apart, [len(POINTS)], axis=1)
     seen = fit(face, irises, who.rest)
@@ -229,10 +232,14 @@ def _run(command: list[str], python: Path, progress: Progress) -> None:
             raise RuntimeError(f"the tracker ended with {code}:\n{complaints.read().decode('utf-8', 'replace')}")  # fmt: skip
 
 
+def _found(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(T,) where there is a face."""
+    return np.isfinite(points[:, 0, 0])
+
+
 def _upright(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """(N, K, 3) of the frames with a face, y up, z towards the camera."""
-    found = np.isfinite(points[:, 0, 0])
-    return np.asarray(points[found].astype(np.float64) * (1, -1, -1))
+    """(N, K, 3) with y up and z towards the camera."""
+    return np.asarray(points.astype(np.float64) * (1, -1, -1))
 
 
 def _rotation(pose: Pose) -> npt.NDArray[np.float64]:
