@@ -21,6 +21,10 @@ from .head.model import HeadModel
 
 Array = npt.NDArray[np.float64]
 
+SHUT: Final = 0.012
+"""lips nearer than this read as closed; open vowels stand at 0.06 to 0.20"""
+_APART: Final = 0.03
+"""opening from which on speech does not hold the lips at all"""
 INDEX: Final = {name: i for i, name in enumerate(EXPRESSION_NAMES)}
 
 
@@ -55,19 +59,18 @@ class LipMap:
             np.asarray(-moved[:, head.landmark("chin"), 1] / eyes),
         )
 
-    def keep_shut(self, face: Array, speech: Array, near: float = 0.025) -> Array:
+    def keep_shut(self, face: Array, speech: Array) -> Array:
         """Close what emotion has parted where speech holds the lips shut.
 
         Args:
             face: (T, 42) with emotion
             speech: (T, 42) without
-            near: opening of the speech under which the lips begin to count as held shut
 
         Returns:
             (T, 42) with more mouthClose, and less of what parts the lips where that is not enough.
 
         """
-        shut = np.clip(1 - np.maximum(speech @ self.gap, 0) / near, 0, 1)
+        shut = np.clip((_APART - speech @ self.gap) / (_APART - SHUT), 0, 1)
         parted = np.maximum(face @ self.gap - np.maximum(speech @ self.gap, 0), 0) * shut
         out = np.array(face, np.float64)
         out[:, INDEX["mouthClose"]] += parted / -self.gap[INDEX["mouthClose"]]

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from ...errors import UserError
+from ...lips import SHUT
 from ...models.expression import ExpressionModel
 from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
@@ -26,8 +27,6 @@ from .signals import Array, runs
 from .table import Row, Target, at_least, at_most
 from .voices import HEADINGS, Bench, Player, Split
 
-SHUT: Final = 0.012
-"""lips nearer than this read as closed; open vowels stand at 0.06 to 0.20"""
 _OPEN_VOWELS: Final = tuple(KIND_NAMES.index(k) for k in ("AA", "AE", "AH", "AO", "EH"))
 _TARGETS: Final = {"grid_s1": (at_least(0.97), at_most(0.05))}
 """recall and false closures of real voices other than EmoDB's"""
@@ -125,7 +124,7 @@ def emodb(bench: Bench, models: Path | None) -> list[Row]:
         folder = models / actor
         if not folder.is_dir():
             raise UserError(f"There is no folder '{folder}' for the model that leaves '{actor}' out.",
-                            f"'core train expression --out {folder}' makes one.")  # fmt: skip
+                            f"'core train expression --leave-out {actor} --out {folder}' makes one.")  # fmt: skip
         split = Split.load(folder / "expression-split.json")
         clips = [c for c in bench.clips("emodb") if c.speaker == actor]
         if not all(split.tests(c.speaker, c.name) for c in clips):

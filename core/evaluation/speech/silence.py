@@ -17,10 +17,11 @@ from typing import Final
 
 import numpy as np
 
+from ...lips import SHUT
 from ...mouth import RATE
 from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
-from .closures import SHUT, share
+from .closures import share
 from .signals import Array, runs
 from .table import Row, at_most
 from .voices import HEADINGS, Bench
