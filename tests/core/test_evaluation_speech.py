@@ -11,8 +11,8 @@ import pytest
 
 from core.errors import UserError
 from core.evaluation.speech import baselines, closures, film, signals, silence, table
+from core.phones import KIND_NAMES
 from core.training.data.grid import TrackedClip
-from core.training.data.lips import KIND_NAMES
 from core.training.data.prepare import Clip
 
 SIL, AA, M = (KIND_NAMES.index(k) for k in ("SIL", "AA", "M"))

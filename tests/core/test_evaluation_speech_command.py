@@ -18,11 +18,11 @@ from core.evaluation.speech.voices import Bench, Player, Split
 from core.measure import COLUMNS, measure
 from core.models.checkpoint import save_checkpoint
 from core.models.expression import ExpressionModel, tiny_expression_model
+from core.phones import KIND_NAMES
 from core.pipeline import animate
 from core.progress import silent
 from core.protocol import AnimateParams
 from core.training.data.grid import TrackedClip
-from core.training.data.lips import KIND_NAMES
 from core.training.data.prepare import Clip, write
 
 SPEAKERS = {
@@ -189,24 +189,6 @@ def test_what_is_missing_is_named(small, tmp_path):
         film.rows(asked)
     with pytest.raises(UserError, match="no split"):
         Split.load(tmp_path / "split.json")
-
-
-def test_a_one_hot_network_is_asked_for_one_emotion(monkeypatch):
-    model = tiny_expression_model()
-    asked = []
-
-    def predict(samples, weights, **_more):
-        asked.append(weights)
-        raise StopIteration
-
-    monkeypatch.setattr(model, "predict", predict)
-    single = Player(model)
-    single.one_hot = True
-    for player, share in ((Player(model), 0.3), (single, 0.0)):
-        with pytest.raises(StopIteration):
-            player.play(np.zeros(3200, np.float32), {"happy": 0.7, "sad": 0.3})
-        assert asked[-1][0, EMOTIONS.index("sad")] == pytest.approx(share)
-        assert asked[-1][0].sum() == pytest.approx(1)
 
 
 def test_a_command_is_weighed():

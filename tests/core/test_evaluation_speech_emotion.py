@@ -10,7 +10,7 @@ from core.arkit import EMOTIONS
 from core.evaluation.speech import classifier, decoupling, emotion, smoothness
 from core.evaluation.speech.voices import Face
 from core.lips import INDEX
-from core.training.data.lips import KIND_NAMES
+from core.phones import KIND_NAMES
 from core.training.emotion_faces import PROTOTYPES, vector
 
 from .test_evaluation_speech import AA, M, spoken

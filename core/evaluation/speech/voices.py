@@ -50,11 +50,7 @@ class Face(NamedTuple):
 
 
 class Player:
-    """A generator and the built-in head's lips.
-
-    A network of a single Gaussian was trained on one emotion at a time: of weights between, it is given the
-    greatest alone.
-    """
+    """A generator and the built-in head's lips."""
 
     def __init__(self, model: ExpressionModel) -> None:
         self.model, self.lips = model, LipMap.from_head()
@@ -65,7 +61,6 @@ class Player:
         moved = head.shape_deltas[[head.shape_names.index(n) for n in EXPRESSION_NAMES]].astype(np.float64)
         self._corners = (moved[:, left] - moved[:, right]) / unit
         self._corners_at_rest = (head.vertices[left] - head.vertices[right]).astype(np.float64) / unit
-        self.one_hot = getattr(model.config, "components", "mixture") == "single"
 
     def play(
         self, samples: Samples, emotion: Mapping[str, float] | None = None, *, seed: int = 0,
@@ -74,8 +69,6 @@ class Player:
         """Animate a voice under constant emotion weights, as ``core animate --emotion`` takes them."""
         steps = np.arange(coefficient_count(len(samples))) / RATE
         weights = constant(dict(emotion or {})).at(steps)
-        if self.one_hot:
-            weights = np.eye(weights.shape[1])[weights.argmax(1)]
         face = self.model.predict(samples, weights.astype(np.float32), seed=seed,
                                   temperature=temperature).expression  # fmt: skip
         return self.seen(face.astype(np.float64))
