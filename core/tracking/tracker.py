@@ -234,7 +234,7 @@ def _run(command: list[str], python: Path, progress: Progress) -> None:
 
 def _found(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """(T,) where there is a face."""
-    return np.isfinite(points[:, 0, 0])
+    return np.asarray(np.isfinite(points[:, 0, 0]))
 
 
 def _upright(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
