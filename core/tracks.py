@@ -74,7 +74,7 @@ class FaceTracks:
     """the eight emotions"""
     start: float = 0.0
     """seconds of audio before the first frame"""
-    extra: dict[str, Array] = field(default_factory=dict, compare=False)
+    extra: dict[str, npt.NDArray[Any]] = field(default_factory=dict, compare=False)
     """arrays of other writers, kept through load and save (say, ``tracked`` of ``core track``: (T,) bool)"""
 
     def __post_init__(self) -> None:
