@@ -148,7 +148,7 @@ class FaceWeights:
     """the latent is for expression, not for the lips"""
     kl: float = 0.004
     feeling: float = 0.15
-    phones: float = 0.1
+    phones: float = 1.0
 
 
 class FaceLoss(nn.Module):

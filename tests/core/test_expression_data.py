@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from core.arkit import EMOTIONS, EXPRESSION_NAMES
 from core.lips import INDEX, LipMap
@@ -11,7 +12,7 @@ from core.training.augment import change_sound, change_speed, change_throat
 from core.training.data.align import grid_text
 from core.training.data.grid import held_out_names
 from core.training.data.lips import compose
-from core.training.data.prepare import Clip, emodb_phones, read, write
+from core.training.data.prepare import Clip, emodb, emodb_phones, read, write
 from core.training.data.sentences import SENTENCES
 from core.training.data.synthesis import ESPEAK_VOICES, _phones_of_marks
 from core.training.data.teacher import Teacher, teach
@@ -87,6 +88,15 @@ def test_marks_of_espeak_become_phones_with_their_closures():
 def test_grid_names():
     assert grid_text("brbk7n") == "bin red by k seven now"
     assert held_out_names([f"{i:02}" for i in range(10)]) == {"04", "09"}
+
+
+def test_a_voice_whose_labels_are_empty_is_left_out(tmp_path):
+    for folder in ("audio", "phones"):
+        (tmp_path / "emodb" / folder).mkdir(parents=True)
+    for name, rows in (("03a01Fa", " 0.10 -1 a\n 0.40 -1 .\n"), ("03a01Wa", "")):
+        soundfile.write(tmp_path / "emodb/audio" / f"{name}.flac", np.zeros(8000), 16000)
+        (tmp_path / "emodb/phones" / f"{name}.lablaut").write_text("signal x\n#\n" + rows)
+    assert [c.name for c in emodb(tmp_path, Teacher.fitted(), LipMap.from_head())] == ["03a01Fa"]
 
 
 def test_hand_labels_merge_releases_and_stop_at_the_sound(tmp_path):

@@ -111,11 +111,12 @@ def emodb_phones(path: Path, length: float) -> list[Phone]:
 
 
 def emodb(data: Path, teacher: Teacher, lips: LipMap) -> Iterator[Clip]:
-    """Hand-labelled emotional German under the teacher."""
+    """Hand-labelled emotional German under the teacher; a file of labels may be empty."""
     for path in sorted((data / "emodb/audio").glob("*.flac")):
         samples = load(path)
         phones = emodb_phones(data / "emodb/phones" / f"{path.stem}.lablaut", len(samples) / SAMPLE_RATE)
-        yield _taught(path.stem, f"emodb-{path.stem[:2]}", samples, phones, teacher, lips)
+        if len(phones) > 1:
+            yield _taught(path.stem, f"emodb-{path.stem[:2]}", samples, phones, teacher, lips)
 
 
 def read_aloud(
