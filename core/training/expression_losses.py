@@ -78,9 +78,9 @@ class LipWeights:
     width_timing: float = 0.9
     amplitude: float = 0.4
     closure: float = 1.5
-    activity: float = 0.3
+    activity: float = 0.5
     phones: float = 0.15
-    feeling: float = 0.05
+    feeling: float = 0.3
 
 
 class LipLoss(nn.Module):
@@ -98,14 +98,17 @@ class LipLoss(nn.Module):
         channel = [_RARE_WEIGHT if n.startswith(_RARE) else 1.0 for n in EXPRESSION_NAMES]
         self.register_buffer("channel", torch.tensor(channel))
         # Tries to tell the emotion from the lip features, which learn to give it away no more.
-        self.feeling = nn.Sequential(nn.Linear(config.lip_width, 64), nn.GELU(), nn.Linear(64, len(EMOTIONS)))
+        self.feeling = nn.Sequential(
+            nn.Linear(2 * config.lip_width, 64), nn.GELU(), nn.Linear(64, len(EMOTIONS))
+        )
 
     def forward(self, network: ExpressionNetwork, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Loss of a batch, and its terms."""
         with torch.autocast("cpu", torch.bfloat16):
             heard = network.encoder(batch.features)
             found, kinds = network.speech(heard.lip).float(), network.kinds(heard.lip).float()
-            guess = self.feeling(reverse(heard.lip.mean(1))).float()
+            lip = reverse(heard.lip)
+            guess = self.feeling(torch.cat([lip.mean(1), lip.std(1)], 1)).float()
         terms = self._mouth(found, batch.mouth, batch.closed)
         terms["activity"] = functional.binary_cross_entropy_with_logits(heard.activity.float(), batch.awake)
         terms["phones"] = functional.cross_entropy(kinds.flatten(0, 1), batch.kind.flatten(), ignore_index=-1)
