@@ -149,9 +149,9 @@ class FaceWeights:
     gap: float = 0.8
     drawn_gap: float = 0.6
     """the latent is for expression, not for the lips"""
-    kl: float = 0.004
-    feeling: float = 0.15
-    phones: float = 1.0
+    kl: float = 0.03
+    feeling: float = 0.4
+    phones: float = 1.5
 
 
 class FaceLoss(nn.Module):

@@ -48,7 +48,7 @@ class Classifier:
 
 def train(
     x: npt.ArrayLike, wanted: npt.ArrayLike, hidden: tuple[int, ...] = (), *, decay: float = 3.0,
-    seed: int = 0,
+    least_scale: float = 1e-6, seed: int = 0,
 ) -> Classifier:  # fmt: skip
     """Fit by cross-entropy with Adam and decoupled weight decay; every class weighs the same.
 
@@ -57,6 +57,7 @@ def train(
         wanted: (N, K) probability of each class; one-hot rows for plain labels
         hidden: sizes of the layers between; none is a logistic regression
         decay: of the weights, in units of the rate
+        least_scale: deviation under which a feature counts as still
         seed: of the first weights and the order
 
     """
@@ -70,7 +71,7 @@ def train(
         for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.Tanh()]
         last = nn.Linear(sizes[-1], target.shape[1])
-    model = Classifier(data.mean(0), data.std(0).clamp_min(1e-6), nn.Sequential(*layers), last)
+    model = Classifier(data.mean(0), data.std(0).clamp_min(least_scale), nn.Sequential(*layers), last)
     rare = target.shape[0] / target.shape[1] / target.sum(0).clamp_min(1e-6)
     parameters = [*model.hidden.parameters(), *last.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=decay)

@@ -50,6 +50,9 @@ _CLEARLY: Final = 0.5
 """of the ablation's figure"""
 _LESSONS, _FRAMES = 120, 40
 """performed clips, and frames taken of each"""
+_STILL: Final = 0.03
+"""deviation of a coefficient that the prototypes leave alone: a trace of it in a generated face says
+nothing of the emotion"""
 
 
 class Path(NamedTuple):
@@ -95,7 +98,7 @@ def performed(clips: list[Clip], count: int, seed: int) -> tuple[Array, Array]:
 def recogniser(clips: list[Clip]) -> Classifier:
     """From coefficients to emotion weights; its 16 features are bounded by 1."""
     faces, labels = performed(clips, _LESSONS, seed=0)
-    return train(faces, labels, (64, 16), decay=0.1)
+    return train(faces, labels, (64, 16), decay=0.1, least_scale=_STILL)
 
 
 def rows(bench: Bench, ablation: Player | None) -> list[Row]:
