@@ -206,8 +206,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--lips", type=Path, default=None, help="checkpoint whose lips to keep")
     parser.add_argument("--components", choices=("mixture", "single"), default="mixture",
                         help="single: one Gaussian and a one-hot emotion, for comparison")  # fmt: skip
-    parser.add_argument("--lip-steps", type=int, default=10000)
-    parser.add_argument("--face-steps", type=int, default=800)
+    parser.add_argument("--lip-steps", type=int, default=14000)
+    parser.add_argument("--face-steps", type=int, default=700)
     parser.add_argument("--leave-out", default="", metavar="SPEAKER", help="one more speaker not to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")

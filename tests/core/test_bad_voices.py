@@ -85,7 +85,7 @@ OF_A_VOICE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "noise at 0 dB": at_0_db,
     "telephone": telephone,
     "in rumble": lambda v: v + band_noise(len(v) / RATE, 30, 300, 0.05)[: len(v)],
-    "clipped": lambda v: np.clip(6 * v, -0.4, 0.4),
+    "clipped": lambda v: np.clip(5 * v, -0.4, 0.4),
     "very quiet": lambda v: 0.003 * v,
     "with an offset": lambda v: v + 0.4,
     "not a number within": lambda v: np.where(np.arange(len(v)) // 800 % 20 == 3, np.nan, v),
