@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from core.protocol import PROTOCOL
+
 
 @pytest.fixture
 def worker(module, engine):
@@ -99,7 +101,7 @@ def test_a_cancel_before_the_start_is_a_cancel(worker, params, module):
     [
         ("killed", 5, "was killed by signal 9 in the middle of its work"),
         ("broken", 4, "does not start .* No module named 'torch'"),
-        ("newer", 4, "protocol 99, the add-on 1"),
+        ("newer", 4, f"protocol 99, the add-on {PROTOCOL}"),
         ("bad voice", 3, "This is no sound file. Choose another."),
         ("bug", 3, "met a bug: KeyError: 'x'"),
     ],
