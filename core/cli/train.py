@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 
 PARTS = ("expression", "motion", "head")
 
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Hand over to the part's own command."""
+    """Hand over to the part's own command, which says how far it is: training is long work."""
+    logging.getLogger().setLevel(logging.INFO)
     module = importlib.import_module(f"..training.{args.part}", __package__)
     return int(module.main(args.rest))

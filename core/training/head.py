@@ -213,7 +213,6 @@ def train(
 def main(argv: list[str] | None = None) -> int:
     """``core train head``: plans a render set, or trains on one."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.design is not None:
         design = PoseDesign(count=args.design, seed=args.seed)
         write_design(args.out, args.name or args.out.name, 256, design, Camera())

@@ -2,12 +2,14 @@
 """Training lowers the loss, is repeatable, and its checkpoint animates."""
 
 import json
+import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from core import cli
 from core.errors import ExitCode, UserError
 from core.features import log_mel
 from core.lips import INDEX, LipMap
@@ -161,3 +163,20 @@ def test_missing_data_and_a_missing_tracker_are_the_users_to_mend(tmp_path, monk
     with pytest.raises(UserError) as caught:
         training.main(["--data", str(tmp_path), "--out", str(tmp_path), "--cache", str(tmp_path)])
     assert caught.value.code == code
+
+
+def test_the_command_tells_how_far_it_is(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.WARNING)
+    (tmp_path / "grid_s1").mkdir()
+    monkeypatch.setattr(training, "find_labels", lambda *_: None)
+    monkeypatch.setattr(training, "prepare", lambda *_, **__: None)
+    monkeypatch.setattr(training, "load_clips", lambda _: CLIPS)
+    monkeypatch.setattr(training, "ExpressionConfig", lambda **_: TINY)
+    out = tmp_path / "out"
+    said = cli.main(["train", "expression", "--data", str(tmp_path), "--cache", str(tmp_path), "--out", str(out),
+                     "--lip-steps", "4", "--face-steps", "2"])  # fmt: skip
+    assert said == 0
+    assert "lips: step 4 of 4" in caplog.text
+    assert "faces: step 2 of 2" in caplog.text
+    assert json.loads((out / "expression.json").read_text())["trained"]["lip_steps"] == 4
+    assert (out / "expression-split.json").exists()
