@@ -166,7 +166,8 @@ def test_missing_data_and_a_missing_tracker_are_the_users_to_mend(tmp_path, monk
 
 
 def test_the_command_tells_how_far_it_is(tmp_path, monkeypatch, caplog):
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.WARNING)  # as of the command line without -v
+    caplog.handler.setLevel(logging.INFO)
     (tmp_path / "grid_s1").mkdir()
     monkeypatch.setattr(training, "find_labels", lambda *_: None)
     monkeypatch.setattr(training, "prepare", lambda *_, **__: None)
