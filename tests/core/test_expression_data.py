@@ -15,8 +15,9 @@ from core.training.data.lips import compose
 from core.training.data.prepare import Clip, emodb, emodb_phones, read, write
 from core.training.data.sentences import SENTENCES
 from core.training.data.synthesis import ESPEAK_VOICES, _phones_of_marks
-from core.training.data.teacher import Teacher, teach
+from core.training.data.teacher import Teacher
 from core.training.emotion_faces import PROTOTYPES, Voice, perform, random_weights, vector, voice_of
+from tests.core.said import mouth, say
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +28,6 @@ def lips():
 @pytest.fixture(scope="module")
 def teacher():
     return Teacher.fitted()
-
-
-def say(*kinds, each=0.12, pause=0.5):
-    """Phones of equal length between two silences."""
-    phones, at = [Phone("SIL", 0.0, pause)], pause
-    for kind in kinds:
-        phones.append(Phone(kind, at, at + each))
-        at += each
-    return [*phones, Phone("SIL", at, at + pause)]
-
-
-def mouth(teacher, lips, phones):
-    times = np.arange(0, phones[-1].end, 0.02)
-    return times, teach(teacher, lips, times, phones, np.ones_like(times))
 
 
 def during(times, values, phone):

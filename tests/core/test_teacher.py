@@ -17,9 +17,9 @@ from core.training.data.teacher import (
     pull,
     raw_tracks,
     rest,
-    teach,
     with_ready,
 )
+from tests.core.said import mouth, say
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +30,6 @@ def lips():
 @pytest.fixture(scope="module")
 def teacher():
     return Teacher.fitted()
-
-
-def say(*kinds, each=0.12, pause=0.5):
-    """Phones of equal length between two silences."""
-    phones, at = [Phone("SIL", 0.0, pause)], pause
-    for kind in kinds:
-        phones.append(Phone(kind, at, at + each))
-        at += each
-    return [*phones, Phone("SIL", at, at + pause)]
-
-
-def mouth(teacher, lips, phones, loud=1.0):
-    times = np.arange(0, phones[-1].end, 0.02)
-    return times, teach(teacher, lips, times, phones, np.full_like(times, loud))
 
 
 def during(times, values, phone):
