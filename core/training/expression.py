@@ -47,7 +47,7 @@ from .expression_losses import FaceLoss, FaceWeights, LipLoss, LipWeights
 
 log = logging.getLogger(__name__)
 
-_LIPS = ("encoder.lip.", "encoder.activity.", "phones.", "speech.")
+_LIPS = ("encoder.lip", "encoder.activity", "speech", "phones")
 """what of the network belongs to the lips"""
 _EVERY = 50
 """steps between lines in the log"""
@@ -97,8 +97,7 @@ def train_lips(
                               augment=augment)  # fmt: skip
             yield from windows.stream(workers)
 
-    parts = ("encoder.lip", "encoder.activity", "speech", "phones")
-    _descend(network, average, parts, loss, lambda batch, _: loss(network, batch), batches(), steps, rate,
+    _descend(network, average, _LIPS, loss, lambda batch, _: loss(network, batch), batches(), steps, rate,
              report)  # fmt: skip
     return average
 

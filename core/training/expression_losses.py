@@ -48,6 +48,16 @@ def reverse(x: Tensor) -> Tensor:
     return out
 
 
+def _classifier(width: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 64), nn.GELU(), nn.Linear(64, classes))
+
+
+def _where_known(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy over the rows whose class is known (not -1); 0 if there are none."""
+    known = wanted >= 0
+    return functional.cross_entropy(logits[known], wanted[known]) if known.any() else 0 * logits.sum()
+
+
 def weighted_sum(terms: Terms, weights: object) -> tuple[Tensor, dict[str, float]]:
     """Sum of terms by the weights of their names, and the terms as numbers."""
     total = torch.stack([getattr(weights, n) * v for n, v in terms.items()]).sum()
@@ -98,9 +108,7 @@ class LipLoss(nn.Module):
         channel = [_RARE_WEIGHT if n.startswith(_RARE) else 1.0 for n in EXPRESSION_NAMES]
         self.register_buffer("channel", torch.tensor(channel))
         # Tries to tell the emotion from the lip features, which learn to give it away no more.
-        self.feeling = nn.Sequential(
-            nn.Linear(2 * config.lip_width, 64), nn.GELU(), nn.Linear(64, len(EMOTIONS))
-        )
+        self.feeling = _classifier(2 * config.lip_width, len(EMOTIONS))
 
     def forward(self, network: ExpressionNetwork, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Loss of a batch, and its terms."""
@@ -112,9 +120,7 @@ class LipLoss(nn.Module):
         terms = self._mouth(found, batch.mouth, batch.closed)
         terms["activity"] = functional.binary_cross_entropy_with_logits(heard.activity.float(), batch.awake)
         terms["phones"] = functional.cross_entropy(kinds.flatten(0, 1), batch.kind.flatten(), ignore_index=-1)
-        known = batch.feeling >= 0
-        terms["feeling"] = (functional.cross_entropy(guess[known], batch.feeling[known])
-                            if known.any() else 0 * guess.sum())  # fmt: skip
+        terms["feeling"] = _where_known(guess, batch.feeling)
         return weighted_sum(terms, self.weights)
 
     def _mouth(self, found: Tensor, wanted: Tensor, closed: Tensor) -> Terms:
@@ -164,9 +170,9 @@ class FaceLoss(nn.Module):
         self.weights = weights
         self.register_buffer("gap", torch.tensor(lips.gap, dtype=torch.float32))
         width = config.tone_width
-        self.feeling = nn.Sequential(nn.Linear(width, 64), nn.GELU(), nn.Linear(64, len(EMOTIONS)))
+        self.feeling = _classifier(width, len(EMOTIONS))
         # Tries to tell phones from the expression head, which learns to give them away no more.
-        self.phones = nn.Sequential(nn.Linear(width, 64), nn.GELU(), nn.Linear(64, len(config.kinds)))
+        self.phones = _classifier(width, len(config.kinds))
 
     def forward(
         self, network: ExpressionNetwork, batch: Batch, generator: torch.Generator, kl_share: float
@@ -197,10 +203,7 @@ class FaceLoss(nn.Module):
             "kl": kl_share * kl_to_mixture(q_mean, q_log_var, noise, network.component_weights(steps),
                                            *mixture).mean(),
         }  # fmt: skip
-        felt = self.feeling(heard.expression.mean(1))
-        known = batch.feeling >= 0
-        terms["feeling"] = (functional.cross_entropy(felt[known], batch.feeling[known])
-                            if known.any() else 0 * felt.sum())  # fmt: skip
+        terms["feeling"] = _where_known(self.feeling(heard.expression.mean(1)), batch.feeling)
         said = self.phones(reverse(heard.expression))
         kinds = batch.kind[:, ::LATENT_STRIDE]
         terms["phones"] = functional.cross_entropy(said.flatten(0, 1), kinds.flatten(), ignore_index=-1)
