@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from core.evaluation.speech import baselines, closures, film, signals, silence, table
+from core.evaluation import table
+from core.evaluation.speech import baselines, closures, film, signals, silence
 from core.phones import KIND_NAMES
 from core.training.data.grid import TrackedClip
 from core.training.data.prepare import Clip

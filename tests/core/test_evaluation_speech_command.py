@@ -13,6 +13,7 @@ import pytest
 from core.arkit import EMOTIONS
 from core.audio import load
 from core.errors import ExitCode, UserError
+from core.evaluation import cost
 from core.evaluation.speech import classifier, command, emotion, film, smoothness, speed
 from core.evaluation.speech.voices import Bench, Player, Split
 from core.measure import COLUMNS, measure
@@ -193,12 +194,12 @@ def test_what_is_missing_is_named(small, tmp_path):
 
 def test_a_command_is_weighed():
     hungry = "x = bytearray(200_000_000); x[::4096] = b'1' * len(x[::4096]); sum(range(3_000_000))"
-    cost = speed.run([sys.executable, "-c", hungry])
-    assert 200e6 < cost.memory < 400e6
-    assert cost.processor > 0
-    assert cost.wall > 0
+    taken = cost.run([sys.executable, "-c", hungry])
+    assert 200e6 < taken.memory < 400e6
+    assert taken.processor > 0
+    assert taken.wall > 0
     with pytest.raises(UserError, match="ended with 7 and said 'no'"):
-        speed.run([sys.executable, "-c", "print('no'); raise SystemExit(7)"])
+        cost.run([sys.executable, "-c", "print('no'); raise SystemExit(7)"])
 
 
 def test_the_start_is_taken_off_the_minute_but_not_off_the_hour(small, monkeypatch):
@@ -209,7 +210,7 @@ def test_the_start_is_taken_off_the_minute_but_not_off_the_hour(small, monkeypat
 
     def run(command):
         commands.append(command)
-        return speed.Cost(next(walls), 1.0, 1.5e9)
+        return cost.Cost(next(walls), 1.0, 1.5e9)
 
     monkeypatch.setattr(speed, "run", run)
     start, minute, hour, memory = speed.rows(bench(small))

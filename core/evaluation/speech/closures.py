@@ -23,8 +23,8 @@ from ...lips import SHUT
 from ...models.expression import ExpressionModel
 from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
+from ..table import Row, Target, at_least, at_most
 from .signals import Array, runs
-from .table import Row, Target, at_least, at_most
 from .voices import HEADINGS, Bench, Player, Split
 
 _OPEN_VOWELS: Final = tuple(KIND_NAMES.index(k) for k in ("AA", "AE", "AH", "AO", "EH"))

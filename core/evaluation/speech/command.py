@@ -22,8 +22,8 @@ from ...files import WEIGHTS, check_writable, write_bytes
 from ...models.expression import ExpressionModel
 from ...mouth import RATE
 from ...training.expression import default_cache
+from ..table import Row, text, to_json
 from . import closures, decoupling, emotion, film, silence, smoothness, speed
-from .table import Row, text, to_json
 from .voices import Bench, Player, Split
 
 PARTS = ("film", "closures", "silence", "emotion", "smoothness", "decoupling", "seeds", "speed", "network")

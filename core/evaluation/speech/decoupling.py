@@ -32,9 +32,9 @@ from ...models.expression import ExpressionModel
 from ...models.expression_network import LATENT_STRIDE
 from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
+from ..table import Row, Target, at_least, at_most
 from .classifier import balanced_accuracy, one_hot, train
 from .signals import Array
-from .table import Row, Target, at_least, at_most
 from .voices import Bench
 
 Labels = npt.NDArray[np.int64]

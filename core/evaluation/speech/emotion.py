@@ -28,9 +28,9 @@ from ...arkit import EMOTIONS
 from ...lips import INDEX
 from ...training.data.prepare import Clip
 from ...training.emotion_faces import PROTOTYPES
+from ..table import Row, at_least
 from .closures import held, share
 from .signals import Array, correlation, spearman
-from .table import Row, at_least
 from .voices import Bench, Face
 
 LEVELS: Final = np.arange(11) / 10

@@ -27,6 +27,7 @@ from ...audio import load
 from ...errors import UserError
 from ...mouth import RATE
 from ...training.data.grid import TrackedClip, tracked_clips
+from ..table import Row, Target, at_least, at_most
 from .baselines import Envelope, recognised
 from .signals import (
     Array,
@@ -37,7 +38,6 @@ from .signals import (
     quartiles_apart,
     velocity_correlation,
 )
-from .table import Row, Target, at_least, at_most
 from .voices import HEADINGS, Bench, Samples
 
 _FILM_RATE = 25

@@ -21,9 +21,9 @@ from ...lips import SHUT
 from ...mouth import RATE
 from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
+from ..table import Row, at_most
 from .closures import share
 from .signals import Array, runs
-from .table import Row, at_most
 from .voices import HEADINGS, Bench
 
 _SILENT: Final = KIND_NAMES.index("SIL")

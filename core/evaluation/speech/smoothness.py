@@ -40,9 +40,9 @@ from ...features import log_mel
 from ...lips import LipMap
 from ...training.data.prepare import Clip
 from ...training.emotion_faces import perform, random_weights, voice_of
+from ..table import Row, at_most
 from .classifier import Classifier, train
 from .signals import Array
-from .table import Row, at_most
 from .voices import Bench, Player
 
 STEPS: Final = 17

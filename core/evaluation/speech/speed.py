@@ -11,58 +11,20 @@ lengthens this less.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final, NamedTuple
 
 import numpy as np
 
 from ...audio import SAMPLE_RATE
 from ...bench import write_wav
-from ...errors import UserError
-from .table import Row, at_most
+from ..cost import CORES, run
+from ..table import Row, at_most
 from .voices import Bench, Samples
 
-_ROOT: Final = Path(__file__).resolve().parents[3]
-_WEIGH: Final = Path(__file__).with_name("weigh.py")
-_CORES: Final = 2
 _SHORT, _MINUTE, _HOUR = 0.1, 60, 3600
-
-
-class Cost(NamedTuple):
-    """What a run took."""
-
-    wall: float
-    """seconds"""
-    processor: float
-    """seconds of all cores"""
-    memory: float
-    """bytes, at the peak"""
-
-
-def run(command: list[str]) -> Cost:
-    """Run a command to its end.
-
-    Raises:
-        UserError: it fails, or the system does not tell what a process has used.
-
-    """
-    if not hasattr(os, "wait4"):
-        raise UserError("This system does not tell how much memory a process took.",
-                        "Measure speed on Linux or macOS, or leave it out with --only.")  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": str(_CORES)}
-    done = subprocess.run([sys.executable, os.fspath(_WEIGH), *command], cwd=_ROOT, env=environment,
-                          stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)  # fmt: skip
-    *said, last = done.stdout.strip().splitlines()
-    used = json.loads(last)
-    if code := used.pop("code"):
-        raise UserError(f"'{' '.join(command)}' ended with {code} and said '{said[-1] if said else ''}'.",
-                        "Mend that first.")  # fmt: skip
-    return Cost(**used)
 
 
 def speech(bench: Bench, seconds: float) -> Samples:
@@ -83,7 +45,7 @@ def rows(bench: Bench) -> list[Row]:
             costs[seconds] = min(run(command) for _ in range(times))
             bench.progress("speed", number, 3)
     start, minute, hour = (costs[s] for s in (_SHORT, _MINUTE, _HOUR))
-    heading = f"speed of 'core animate' on {min(_CORES, os.cpu_count() or 1)} processor cores"
+    heading = f"speed of 'core animate' on {min(CORES, os.cpu_count() or 1)} processor cores"
     return [
         Row(heading, "start-up, s", start.wall, beside={"processor": start.processor}),
         Row(heading, "60 s of voice: real-time factor", (minute.wall - start.wall) / _MINUTE, at_most(0.02),
