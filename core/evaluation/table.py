@@ -65,6 +65,15 @@ def text(rows: Iterable[Row]) -> str:
     return "\n\n".join("\n".join(lines) for lines in groups.values())
 
 
+def markdown(rows: Iterable[Row]) -> str:
+    """The table for a document in Markdown, without headings."""
+    lines = ["| figure | value | target |", "|---|---|---|"]
+    for row in rows:
+        more = "".join(f"; {name} {_figure(value)}" for name, value in row.beside.items())
+        lines.append(f"| {row.figure}{more} | {_figure(row.value)} | {row.target or ''} |")
+    return "\n".join(lines)
+
+
 def to_json(rows: Iterable[Row]) -> str:
     """The table to compute with; what could not be judged is null."""
     said = [{"heading": r.heading, "figure": r.figure, "value": _finite(r.value),

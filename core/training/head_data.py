@@ -31,6 +31,7 @@ head` reads. Nothing in it is executed; arrays hold no objects.
   (Blender: camera at ``(px, -pz, py)``, rotation Euler XYZ (90, 0, 0) degrees, lens unit FOV,
   square resolution.)
 - `held_out`: frame numbers (1-based, as in the file names) that training never sees.
+- `films`: of a set made from footage, the files; `params.npz` then has `film` and `time`.
 
 **params.npz** (N rows, float32)
 
@@ -44,6 +45,8 @@ head` reads. Nothing in it is executed; arrays hold no objects.
 `emotion`           (N, 8)       weights in the order of `core.arkit.EMOTIONS`, sum 1. Free for the
                                  character to use in its materials (creases, flush, wet eyes); the
                                  style code carries it to the network.
+`film`              (N,)         footage: which of `films` the frame is from, counted from 0.
+`time`              (N,)         footage: seconds in that film, on the clock of its sound.
 ==================  ===========  =================================================================
 
 The rest (`expression` of a track, say) follows from these. The frame of a row must show exactly what
@@ -84,6 +87,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "head_translation": (3,),
     "emotion": (len(EMOTIONS),),
 }
+_OF_FILMS: dict[str, tuple[int, ...]] = {"film": (), "time": ()}
 _HINT = "Make the set again; `core train head --design N --out SET` writes its plan."
 
 
@@ -100,6 +104,8 @@ class SetInfo:
     source: str = ""
     consent: str = NO_PERSON
     credits: str = ""
+    films: tuple[str, ...] = ()
+    """Paths of the footage; none of a character."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,11 @@ class RenderSet:
     def proxy(self) -> Path:
         """The character's head, in the format of the built-in one."""
         return self.folder / "proxy.npz"
+
+    @property
+    def footage(self) -> bool:
+        """Whether the frames are a person's, from films."""
+        return bool(self.info.films)
 
     def split(self) -> tuple[list[int], list[int]]:
         """Frame numbers for training, and those held out."""
@@ -145,7 +156,9 @@ def load_set(folder: Path) -> RenderSet:
 
     """
     info = _read_info(folder / "set.json")
-    params = _read_params(folder / "params.npz")
+    params = _read_params(folder / "params.npz", _SHAPES | (_OF_FILMS if info.films else {}))
+    if info.films and not (0 <= params["film"]).all() & (params["film"] < len(info.films)).all():
+        raise UserError(f"'{folder}': a frame is of a film that set.json does not name.", _HINT)
     count = len(params["arkit"])
     numbers = tuple(
         n for n in range(1, count + 1) if (folder / "frames" / f"{n:06d}.png").is_file()
@@ -185,6 +198,7 @@ def _read_info(path: Path) -> SetInfo:
             source=str(data.get("source", "")),
             consent=str(data.get("consent", NO_PERSON)),
             credits=str(data.get("credits", "")),
+            films=tuple(str(v) for v in data.get("films", ())),
         )
     except FileNotFoundError:
         raise UserError(f"'{path}' is missing.", _HINT) from None
@@ -192,16 +206,16 @@ def _read_info(path: Path) -> SetInfo:
         raise UserError(f"'{path}' cannot be read: {error!r}.", _HINT) from error
 
 
-def _read_params(path: Path) -> dict[str, Array]:
+def _read_params(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            params = {name: np.asarray(file[name], np.float32) for name in _SHAPES}
+            params = {name: np.asarray(file[name], np.float32) for name in shapes}
     except FileNotFoundError:
         raise UserError(f"'{path}' is missing.", _HINT) from None
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"'{path}' cannot be read: {error}.", _HINT) from error
     count = len(params["arkit"])
-    for name, shape in _SHAPES.items():
+    for name, shape in shapes.items():
         if params[name].shape != (count, *shape):
             raise UserError(
                 f"'{path}': {name} has shape {params[name].shape}, expected {(count, *shape)}.",
