@@ -3,7 +3,10 @@
 
 Speech-driven tracks are sums of a mouth shape, an emotion and small living motion, so rows are drawn
 the same way: one or two mouth shapes, an emotion at some strength, blinks, gaze, head motion, plus
-now and then single shapes on their own so that none stays unseen. No torch, no `bpy`.
+now and then single shapes on their own so that none stays unseen. Of 8500 frames that `core animate`
+made of twelve voices under the eight emotions, the nearest of 1200 rows is 0.36 away in the median
+and 0.55 at the 99th percentile (length of the difference of all weights but the gaze's); no channel
+but the lopsided dimple reaches further than the design. No torch, no `bpy`.
 """
 
 from __future__ import annotations
@@ -48,24 +51,29 @@ MOUTHS: tuple[Pose, ...] = (
     _both(jawOpen=0.22, mouthLowerDown_=0.3, mouthUpperUp_=0.15),  # l t d n
     _both(jawOpen=0.2, mouthFunnel=0.35, mouthPucker=0.25),  # r
     _both(jawOpen=0.9, mouthLowerDown_=0.5, mouthUpperUp_=0.3),  # shout
+    _both(jawOpen=0.2),  # idle between sounds
+    _both(jawOpen=0.4, mouthClose=0.4, mouthRollLower=0.1),  # lips shut over a dropped jaw
+    _both(jawOpen=0.22, mouthClose=0.2, mouthPucker=0.35, mouthFunnel=0.15),  # shut before oo
 )
 
-# The emotions of `core.arkit.EMOTIONS`, in that order, at full strength.
+# The emotions of `core.arkit.EMOTIONS`, in that order, at weight 1: the means of what `core animate`
+# makes of a dozen voices, less their neutral mean.
 EMOTION_POSES: tuple[Pose, ...] = (
-    _both(),
-    _both(browDown_=0.9, eyeSquint_=0.4, noseSneer_=0.5, mouthPress_=0.3, mouthFrown_=0.35,
-          mouthUpperUp_=0.2, jawForward=0.25),
-    _both(mouthSmileLeft=0.5, mouthDimpleLeft=0.6, browOuterUpRight=0.3, eyeSquint_=0.35,
-          browDownLeft=0.35, noseSneerLeft=0.25),
-    _both(noseSneer_=0.9, mouthUpperUp_=0.55, browDown_=0.55, eyeSquint_=0.5, mouthFrown_=0.3,
-          mouthShrugLower=0.3, cheekSquint_=0.4),
-    _both(browInnerUp=0.9, browOuterUp_=0.4, eyeWide_=0.8, mouthStretch_=0.6, mouthFrown_=0.2,
-          jawOpen=0.15),
-    _both(mouthSmile_=0.85, cheekSquint_=0.6, eyeSquint_=0.35, mouthDimple_=0.3,
-          mouthUpperUp_=0.2, browOuterUp_=0.1),
-    _both(browInnerUp=0.8, mouthFrown_=0.75, mouthShrugLower=0.4, mouthRollLower=0.15,
-          eyeSquint_=0.2, browDown_=0.1),
-    _both(browInnerUp=0.8, browOuterUp_=0.85, eyeWide_=0.85, jawOpen=0.3, mouthFunnel=0.15),
+    _both(browInnerUp=0.07, browOuterUp_=0.07),
+    _both(browDown_=0.9, eyeSquint_=0.48, eyeWide_=0.31, noseSneer_=0.48, mouthPress_=0.46,
+          mouthFrown_=0.3, mouthShrugLower=0.24, mouthRollLower=0.14, jawForward=0.15),
+    _both(mouthDimpleRight=0.65, mouthSmileRight=0.34, browOuterUpLeft=0.43, browDownRight=0.39,
+          eyeSquint_=0.35, cheekSquintRight=0.29, mouthPressRight=0.26, mouthPressLeft=0.14,
+          mouthRight=0.08, noseSneerRight=0.08),
+    _both(noseSneer_=0.76, browDown_=0.56, eyeSquint_=0.56, mouthFrown_=0.47, cheekSquint_=0.44,
+          mouthShrugLower=0.3, mouthUpperUp_=0.1, mouthClose=0.09),
+    _both(browInnerUp=0.84, browDown_=0.4, browOuterUp_=0.27, eyeWide_=0.83, mouthStretch_=0.48,
+          mouthFrown_=0.12),
+    _both(cheekSquint_=0.74, mouthSmile_=0.67, eyeSquint_=0.24, mouthDimple_=0.14, browOuterUp_=0.1,
+          mouthUpperUp_=0.07),
+    _both(browInnerUp=0.84, browDown_=0.39, mouthFrown_=0.66, mouthShrugLower=0.38, eyeSquint_=0.28,
+          mouthRollLower=0.09),
+    _both(browInnerUp=0.73, browOuterUp_=0.74, eyeWide_=0.72, jawOpen=0.06),
 )
 
 
@@ -77,13 +85,13 @@ class PoseDesign:
     """Rows."""
     seed: int = 0
     """Same seed, same rows; a longer list begins with the shorter one."""
-    gaze: tuple[float, float] = (0.32, 0.2)
-    """Largest usual yaw and pitch of the eyes, radians."""
+    gaze: tuple[float, float] = (0.44, 0.3)
+    """Largest usual yaw and pitch of the eyes, radians: 25 and 17 degrees."""
     rotation: tuple[float, float, float] = (0.14, 0.2, 0.1)
     """Largest usual pitch, yaw and roll of the head, radians."""
     translation: float = 0.004
     """Standard deviation of the head's place, metres."""
-    single: float = 0.12
+    single: float = 0.1
     """Share of rows that show one or two shapes on their own, at any strength."""
 
 
@@ -104,7 +112,9 @@ def _row(
     emotion = _emotion(index, rng)
     weights = np.zeros(len(ARKIT_NAMES))
     for share, pose in zip(emotion, EMOTION_POSES, strict=True):
-        add_pose(weights, pose, share * rng.uniform(0.6, 1.1))
+        # A third of the lopsided emotions lean to the other side.
+        leaning = mirrored(pose) if rng.uniform() < 0.33 else pose
+        add_pose(weights, leaning, share * rng.uniform(0.7, 1.4))
     first, second = rng.integers(len(MOUTHS), size=2)
     blend = rng.uniform()
     add_pose(weights, MOUTHS[first], blend * rng.uniform(0.5, 1.15))
@@ -132,6 +142,13 @@ def _row(
     }
 
 
+def mirrored(pose: Pose) -> Pose:
+    """The pose with left and right exchanged."""
+    sides = {"Left": "Right", "Right": "Left"}
+    return {next((n.removesuffix(a) + b for a, b in sides.items() if n.endswith(a)), n): value
+            for n, value in pose.items()}  # fmt: skip
+
+
 def _emotion(index: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """(8,) weights, sum 1: every emotion in turn, pure, halfway from neutral, or two mixed."""
     weights = np.zeros(len(EMOTIONS))
@@ -146,9 +163,9 @@ def _emotion(index: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 def _gaze(design: PoseDesign, rng: np.random.Generator) -> Array:
     """(2, 2) left/right eye, yaw/pitch, radians: both eyes together, a little vergence."""
-    span = 0.15 if rng.uniform() < 0.35 else 1.0
+    span = 0.2 if rng.uniform() < 0.45 else 1.0
     direction = rng.uniform(-1.0, 1.0, size=2) * design.gaze * span
-    vergence = rng.uniform(0.0, 0.03)
+    vergence = rng.uniform(0.0, 0.04)
     turned: Array = np.stack([direction - (vergence, 0.0), direction + (vergence, 0.0)])
     return turned.astype(np.float32)
 
