@@ -35,6 +35,8 @@ from .head_poses import PoseDesign
 log = logging.getLogger(__name__)
 
 STATE = "training.safetensors"
+_JUDGED = 200
+"""Held-out frames at most that the card's figures are of; `core evaluate head` takes all."""
 
 
 @dataclass(frozen=True)
@@ -244,9 +246,9 @@ def _describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:
              "", f"StyleUNet and emotion mapping network of {avatar.config.resolution} pixels, trained "
              f"on {len(training)} frames in {plan.steps} batches of {plan.batch}, seed {plan.seed}."]  # fmt: skip
     if held:
-        figures, truth, made = evaluate(avatar, data)
+        figures, truth, made = evaluate(avatar, data, _JUDGED)
         lines += ["", "Frames held out of the training (sheet.png: truth left, made right):", "",
-                  table(figures)]  # fmt: skip
+                  table(figures, footage=data.footage)]  # fmt: skip
         columns = min(4, len(held))
         write_bytes(avatar.folder / "sheet.png", sheet(truth[:8], made[:8], columns))
     write_bytes(avatar.folder / "card.md", ("\n".join(lines) + "\n").encode())
