@@ -20,8 +20,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,11 +29,13 @@ import numpy.typing as npt
 from ..errors import ExitCode, UserError
 from ..files import written_beside
 from ..progress import Progress, silent
+from .pictures import opened
 
 Film = dict[str, npt.NDArray[Any]]
 
 POINTS: Final = 478
-_FILMS: Final = "Give a film (mp4, mov, mkv, avi, webm) that shows a face."
+NOWHERE: Final = np.full((POINTS, 3), np.nan, np.float32)
+"""The points of a picture without a face."""
 
 
 def track_film(path: str | os.PathLike[str], progress: Progress = silent) -> Film:
@@ -55,11 +55,8 @@ def track_film(path: str | os.PathLike[str], progress: Progress = silent) -> Fil
         UserError: no such file, no film, or no picture in it.
 
     """
-    import av
     import mediapipe as mp
 
-    if not Path(path).is_file():
-        raise UserError(f"There is no file '{path}'.", "Check the path.")
     points: list[npt.NDArray[np.float32]] = []
     times: list[float] = []
     size = (0, 0)
@@ -67,27 +64,17 @@ def track_film(path: str | os.PathLike[str], progress: Progress = silent) -> Fil
         static_image_mode=False, max_num_faces=1, refine_landmarks=True,
         min_detection_confidence=0.5, min_tracking_confidence=0.5,
     )  # fmt: skip
-    try:
-        with mesh, av.open(os.fspath(path)) as film:
-            stream = _pictures_of(film, path)
-            stream.thread_type = "AUTO"
-            began = Fraction(film.start_time or 0, av.time_base)
-            total = stream.frames or round((film.duration or 0) / av.time_base * (stream.average_rate or 25))  # fmt: skip
-            for picture in _decoded(film, stream):
-                at = float(picture.pts * picture.time_base - began)
-                if times and at <= times[-1]:
-                    continue
-                image = _upright(picture, stream)
-                size = (image.shape[1], image.shape[0])
-                found = mesh.process(image).multi_face_landmarks
-                points.append(_pixels(found[0].landmark, size) if found else _NOWHERE)
-                times.append(at)
-                progress("faces", len(times), max(total, len(times) + 1))
-            rate = stream.average_rate or Fraction(0)
-    except av.error.FFmpegError as error:
-        raise UserError(f"'{path}' is no film that can be read ({error.strerror}).", _FILMS) from error  # fmt: skip
+    with mesh, opened(path) as reel:
+        for image, at in reel:
+            size = (image.shape[1], image.shape[0])
+            found = mesh.process(image).multi_face_landmarks
+            points.append(pixels(found[0].landmark, size) if found else NOWHERE)
+            times.append(at)
+            progress("faces", len(times), max(reel.total, len(times) + 1))
+        rate = reel.rate
     if not points:
-        raise UserError(f"'{path}' has no picture that can be read.", _FILMS)
+        raise UserError(f"'{path}' has no picture that can be read.",
+                        "Give a film (mp4, mov, mkv, avi, webm) that shows a face.")  # fmt: skip
     progress("faces", len(times), len(times))
     return {
         "points": np.asarray(points, np.float32),
@@ -97,45 +84,14 @@ def track_film(path: str | os.PathLike[str], progress: Progress = silent) -> Fil
     }
 
 
-_NOWHERE: Final = np.full((POINTS, 3), np.nan, np.float32)
-
-
 def save(film: Film, path: str | os.PathLike[str]) -> None:
     """Write points beside and rename, as ``.npz``."""
     with written_beside(path) as beside, open(beside, "wb") as file:
         np.savez_compressed(file, **film)
 
 
-def _pictures_of(film: Any, path: str | os.PathLike[str]) -> Any:
-    """The stream of moving pictures; the cover of a record is none."""
-    from av.stream import Disposition
-
-    for stream in film.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    raise UserError(f"'{path}' has no moving picture.", _FILMS)
-
-
-def _decoded(film: Any, stream: Any) -> Iterator[Any]:
-    """Every picture that can be decoded; a damaged packet costs its own pictures alone."""
-    import av
-
-    for packet in film.demux(stream):
-        try:
-            yield from (p for p in packet.decode() if p.pts is not None)
-        except av.error.InvalidDataError:
-            continue
-
-
-def _upright(picture: Any, stream: Any) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) RGB with square pixels, turned as the film says it is to be shown."""
-    aspect = stream.sample_aspect_ratio or 1
-    image = picture.reformat(width=round(picture.width * aspect)) if aspect != 1 else picture
-    turns = round(picture.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image.to_ndarray(format="rgb24"), turns))
-
-
-def _pixels(landmarks: Any, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def pixels(landmarks: Any, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """(478, 3) pixels of the mesh's landmarks, whose depth is in widths of the picture."""
     where = np.array([(p.x, p.y, p.z) for p in landmarks], np.float32)
     return where * np.array([size[0], size[1], size[0]], np.float32)
 
