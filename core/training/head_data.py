@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The render set that a photoreal head is trained on: its definition and its reader.
 
-A render set is a folder that a renderer (Blender's Cycles, for a character) fills and `core train
-head` reads. Nothing in it is executed; arrays hold no objects.
+A render set is a folder that a renderer (Blender's Cycles, for a character) or a person's footage
+(`core.footage`) fills and `core train head` reads. Nothing in it is executed; arrays hold no objects.
 
 ::
 
@@ -12,6 +12,7 @@ head` reads. Nothing in it is executed; arrays hold no objects.
       proxy.npz             the character's own head, in the format of core/assets/head.npz
       frames/000001.png     frame of row 0; 8-bit RGB, sRGB as seen on screen, `size` x `size`
       frames/000002.png     frame of row 1; ...
+      masks/000001.png      footage: where the person is in that frame; 8-bit grey, 255 inside
 
 **set.json** ::
 
@@ -31,7 +32,7 @@ head` reads. Nothing in it is executed; arrays hold no objects.
   (Blender: camera at ``(px, -pz, py)``, rotation Euler XYZ (90, 0, 0) degrees, lens unit FOV,
   square resolution.)
 - `held_out`: frame numbers (1-based, as in the file names) that training never sees.
-- `films`: of a set made from footage, the files; `params.npz` then has `film` and `time`.
+- `films`: of a set made from footage, the files; `params.npz` then has the rows marked so.
 
 **params.npz** (N rows, float32)
 
@@ -47,6 +48,11 @@ head` reads. Nothing in it is executed; arrays hold no objects.
                                  style code carries it to the network.
 `film`              (N,)         footage: which of `films` the frame is from, counted from 0.
 `time`              (N,)         footage: seconds in that film, on the clock of its sound.
+`picture`           (N,)         footage: which of its pictures, counted from 0 as
+                                 `core.tracking.pictures` gives them. Rows follow each other as the
+                                 pictures do.
+`crop`              (N, 4)       footage: x, y, width, height in pixels of the upright picture, that
+                                 the frame shows.
 ==================  ===========  =================================================================
 
 The rest (`expression` of a track, say) follows from these. The frame of a row must show exactly what
@@ -72,6 +78,7 @@ from numpy.typing import NDArray
 
 from ..arkit import ARKIT_NAMES, EMOTIONS
 from ..errors import UserError
+from ..files import write_bytes, written_beside
 from ..raster import Camera
 from .head_poses import PoseDesign, design_poses
 
@@ -87,7 +94,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "head_translation": (3,),
     "emotion": (len(EMOTIONS),),
 }
-_OF_FILMS: dict[str, tuple[int, ...]] = {"film": (), "time": ()}
+_OF_FILMS: dict[str, tuple[int, ...]] = {"film": (), "time": (), "picture": (), "crop": (4,)}
 _HINT = "Make the set again; `core train head --design N --out SET` writes its plan."
 
 
@@ -144,7 +151,15 @@ class RenderSet:
         size = self.info.size
         out = np.empty((len(numbers), size, size, 3), np.uint8)
         for index, number in enumerate(numbers):
-            out[index] = _read_frame(self.folder / "frames" / f"{number:06d}.png", size)
+            out[index] = _read_frame(self.folder / "frames" / frame_file(number), size, "RGB")
+        return out
+
+    def masks(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
+        """(len(numbers), size, size) where the person is, 255 inside; of footage alone."""
+        size = self.info.size
+        out = np.empty((len(numbers), size, size), np.uint8)
+        for index, number in enumerate(numbers):
+            out[index] = _read_frame(self.folder / "masks" / frame_file(number), size, "L")
         return out
 
 
@@ -157,15 +172,20 @@ def load_set(folder: Path) -> RenderSet:
     """
     info = _read_info(folder / "set.json")
     params = _read_params(folder / "params.npz", _SHAPES | (_OF_FILMS if info.films else {}))
-    if info.films and not (0 <= params["film"]).all() & (params["film"] < len(info.films)).all():
+    if info.films and not (params["film"] >= 0).all() & (params["film"] < len(info.films)).all():
         raise UserError(f"'{folder}': a frame is of a film that set.json does not name.", _HINT)
     count = len(params["arkit"])
     numbers = tuple(
-        n for n in range(1, count + 1) if (folder / "frames" / f"{n:06d}.png").is_file()
+        n for n in range(1, count + 1) if (folder / "frames" / frame_file(n)).is_file()
     )
     if not (folder / "proxy.npz").is_file():
         raise UserError(f"'{folder}' has no proxy.npz.", "Export the character's head into it.")
     return RenderSet(folder, info, params, numbers)
+
+
+def frame_file(number: int) -> str:
+    """File name of a frame, and of its mask, counted from 1."""
+    return f"{number:06d}.png"
 
 
 def write_design(folder: Path, name: str, size: int, design: PoseDesign, camera: Camera) -> None:
@@ -173,11 +193,17 @@ def write_design(folder: Path, name: str, size: int, design: PoseDesign, camera:
 
     Not every 16th: emotions come in turn, and those would all show the same one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     info = SetInfo(name, size, camera, tuple(range(15, design.count + 1, 15)))
-    np.savez_compressed(folder / "params.npz", **design_poses(design))
+    write_plan(folder, info, design_poses(design))
+
+
+def write_plan(folder: Path, info: SetInfo, params: dict[str, Array]) -> None:
+    """Writes `params.npz`, then `set.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_beside(folder / "params.npz") as beside, beside.open("wb") as file:
+        np.savez_compressed(file, **params)
     text = json.dumps({"format": FORMAT, "version": VERSION, **asdict(info)}, indent=1)
-    (folder / "set.json").write_text(text + "\n", encoding="utf-8")
+    write_bytes(folder / "set.json", (text + "\n").encode())
 
 
 def _read_info(path: Path) -> SetInfo:
@@ -224,15 +250,15 @@ def _read_params(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Ar
     return params
 
 
-def _read_frame(path: Path, size: int) -> NDArray[np.uint8]:
+def _read_frame(path: Path, size: int, mode: str) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            array = np.asarray(image.convert("RGB"))
+            array = np.asarray(image.convert(mode))
     except (OSError, SyntaxError) as error:
         raise UserError(f"'{path}' cannot be read: {error}.", "Render this frame again.") from error
-    if array.shape != (size, size, 3):
+    if array.shape[:2] != (size, size):
         raise UserError(
             f"'{path}' has {array.shape[1]}x{array.shape[0]} pixels, expected {size}x{size}.",
             "Render this frame again at the size that set.json states.",
