@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 SIZES = (256, 512)
 LEDGER = "frames.json"
-PICTURE = 1
+PICTURE = 2
 """Goes up with every change of code that gives other pictures from the same avatar."""
 AHEAD = 4
 """Frames that wait between two threads."""

@@ -214,8 +214,9 @@ class HeadNetwork(nn.Module):
         """
         skin, hair, still = self.looked_up(planes, surface, card)
         parts = planes[:, -len(PARTS) :].float()
-        bare = 1.0 - parts.sum(1, keepdim=True).clamp(max=1.0)
-        base = _smooth(skin[:, :3] + bare * (hair[:, :3] + still[:, :3]), parts)
+        covered = parts.sum(1, keepdim=True).clamp(0.0, 1.0)
+        behind = (1.0 - covered) * (hair[:, :3] + still[:, :3])
+        base = _smooth(covered * skin[:, :3] + behind, parts)
         # One copy a part, to the layout and precision of the convolutions.
         kind = planes.device.type
         low = torch.is_autocast_enabled(kind)
@@ -266,15 +267,18 @@ def _noise(channels: int, size: int) -> Tensor:
 def _smooth(rgb: Tensor, parts: Tensor) -> Tensor:
     """Softens (B, 3, H, W) where parts meet, and all teeth.
 
-    A mask is one sample a pixel and makes steps; many texels of the teeth fall on one pixel.
+    A pixel shows the texture at one place, though several parts may share it; and many texels of
+    the teeth fall on one pixel.
     """
     number = torch.arange(1, parts.shape[1] + 1, device=parts.device, dtype=parts.dtype)
     which = (parts * number[:, None, None]).sum(1, keepdim=True)
     around, blurred = (
         F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False) for x in (which, rgb)
     )
+    # 0 where one part fills the pixel, and where none does.
+    shared = 4 * (parts * (1.0 - parts)).sum(1, keepdim=True)
     teeth = parts[:, PARTS.index("teeth"), None]
-    return torch.lerp(rgb, blurred, (3 * (which - around).abs() + teeth).clamp(max=1.0))
+    return torch.lerp(rgb, blurred, (3 * (which - around).abs() + shared + teeth).clamp(0.0, 1.0))
 
 
 def _look_up(texture: Tensor, place: Tensor) -> Tensor:

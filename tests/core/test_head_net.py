@@ -147,7 +147,7 @@ def test_it_can_learn_a_picture_that_depends_on_emotion() -> None:
     truth[1] *= 0.5
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     losses = []
-    for _ in range(60):
+    for _ in range(90):
         loss = (network(*seen, style_of(network, 5, 6)) - truth).abs().mean()
         optimiser.zero_grad()
         loss.backward()
