@@ -1,5 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's speeds on this machine, measured now."""
+"""The engine's speeds on this machine, measured now, each beside what it should be.
+
+- Commands are run as commands, on two processor cores unless told otherwise (on all of them where a GPU does
+  the work); what the start takes (the same command on next to nothing) is left out of rates. Processor time
+  (user and system, all cores) stands beside wall time: other work on the machine lengthens it less.
+- ``core animate``: start-up is the least of three runs on 0.1 s of voice; the real-time factor is the least wall
+  time of three runs on 60 s, less the start-up, over 60 s.
+- ``core render``: frames a second from tracks to PNG on disk. At a size that the avatar has not, an
+  untrained network of that size stands in: speed does not depend on the weights.
+- Targets of a GPU are an H200's, on another one scaled by the memory bandwidth measured by copying.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +20,7 @@ import sys
 import tempfile
 import time
 import wave
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,40 +28,108 @@ import numpy as np
 import numpy.typing as npt
 
 from .audio import SAMPLE_RATE
-from .errors import ExitCode, UserError
-from .pipeline import animate, load_models
-from .protocol import AnimateParams, RenderParams
-from .tracks import FaceTracks
+from .errors import ExitCode
+from .evaluation.cost import CORES, Cost, run
+from .evaluation.table import Row, at_most, text
+from .pipeline import animate
+from .progress import Progress, silent
+from .protocol import AnimateParams
 from .version import installed, version
 
-VOICE_SECONDS: Final = 60.0
-FRAMES: Final = 25
-"""frames rendered for the figure, after one that only loads"""
+Samples = npt.NDArray[np.float32]
+
+SHORT: Final = 0.1
+MINUTE: Final = 60
+HOUR: Final = 3600
+"""Seconds of voice."""
 
 
-def bench(avatar: str, threads: int | None = None) -> int:
-    """Print the table."""
+def bench(avatar: str, cores: int | None = None, *, hour: bool = True) -> int:
+    """Print the table, part by part.
+
+    Args:
+        avatar: name or folder of the one to render.
+        cores: processor cores to use; None is two, or all where there is a GPU.
+        hour: also animate 60 minutes of voice.
+
+    Raises:
+        UserError: there is no such avatar.
+
+    """
     import torch
 
-    if threads:
-        torch.set_num_threads(threads)
+    from .avatars import find
+    from .bench_render import Machine, render_rows
+
+    subject, machine = find(avatar), Machine.here(cores)
+    torch.set_num_threads(machine.cores or torch.get_num_threads())
     print(f"gmtalker {version()}, torch {installed('torch')}, Python {platform.python_version()}, "
-          f"{os.cpu_count()} processors, {torch.get_num_threads()} threads")  # fmt: skip
-    _row("what", "measured", "")
-    _row("worker ready", worker_start(), "s")
-    with tempfile.TemporaryDirectory() as folder:
-        voice = Path(folder, "voice.wav")
-        write_wav(voice, synthetic_voice(VOICE_SECONDS))
-        params = AnimateParams(voice=str(voice), output=str(voice.with_suffix(".npz")))
-        load_models.cache_clear()
-        _row("animate 60 s of voice, networks not loaded", _timed(params)[0], "s")
-        seconds, tracks = _timed(params)
-        _row("animate 60 s of voice, networks loaded", seconds, "s")
-        _row("  seconds of work per second of voice", seconds / VOICE_SECONDS, "")
-        tracks.cut(0, FRAMES).save(Path(folder, "tracks.npz"))
+          f"{os.cpu_count()} processor cores, {machine}")  # fmt: skip
+
+    def show(rows: list[Row]) -> None:
+        print("\n" + text(rows), flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="gmtalker-") as folder:
+        show(worker_rows(Path(folder)))
+        show(voice_rows(synthetic_voice, hour=hour))
         for size in (256, 512):
-            _render_row(Path(folder), avatar, size)
+            show(render_rows(subject, Path(folder), size, machine))
     return ExitCode.DONE
+
+
+def worker_rows(folder: Path) -> list[Row]:
+    """What Blender waits for."""
+    voice = folder / "voice.wav"
+    write_wav(voice, synthetic_voice(MINUTE))
+    params = AnimateParams(voice=str(voice), output="")
+    animate(params)
+    began = time.perf_counter()
+    animate(params)
+    heading = "worker"
+    return [
+        Row(heading, "ready after, s", worker_start()),
+        Row(heading, f"{MINUTE} s of voice with the networks loaded, s", time.perf_counter() - began),
+    ]
+
+
+def voice_rows(
+    voice: Callable[[float], Samples], *, hour: bool = True, progress: Progress = silent
+) -> list[Row]:
+    """How long ``core animate`` takes.
+
+    Args:
+        voice: gives so many seconds of speech.
+        hour: also 60 minutes of it.
+        progress: told the stage ``speed``.
+
+    """
+    costs = {}
+    plan = [(SHORT, 3), (MINUTE, 3), *([(HOUR, 1)] if hour else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (seconds, times) in enumerate(plan, 1):
+            file = Path(folder) / "voice.wav"
+            write_wav(file, voice(seconds))
+            command = [sys.executable, "-m", __package__, "animate", os.fspath(file), "--overwrite",
+                       "-o", os.fspath(Path(folder) / "tracks.npz")]  # fmt: skip
+            costs[seconds] = min(run(command) for _ in range(times))
+            progress("speed", number, len(plan))
+    return _voice_rows(costs)
+
+
+def _voice_rows(costs: dict[float, Cost]) -> list[Row]:
+    start, minute = costs[SHORT], costs[MINUTE]
+    heading = f"speed of 'core animate' on {min(CORES, os.cpu_count() or 1)} processor cores"
+    rows = [
+        Row(heading, "start-up, s", start.wall, beside={"processor": start.processor}),
+        Row(heading, "60 s of voice: real-time factor", (minute.wall - start.wall) / MINUTE, at_most(0.02),
+            {"processor": (minute.processor - start.processor) / MINUTE}),
+    ]  # fmt: skip
+    if hour := costs.get(HOUR):
+        rows += [
+            Row(heading, "60 minutes of voice, s", hour.wall, at_most(120), {"processor": hour.processor}),
+            Row(heading, "60 minutes of voice, peak memory, GB", hour.memory / 1e9, at_most(2)),
+        ]
+    return rows
 
 
 def worker_start() -> float:
@@ -69,7 +148,7 @@ def worker_start() -> float:
     return seconds
 
 
-def synthetic_voice(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
+def synthetic_voice(seconds: float, seed: int = 0) -> Samples:
     """(N,) at 16 kHz: syllables of a buzz through two resonances, with pauses; no words."""
     rng = np.random.default_rng(seed)
     count = round(seconds * SAMPLE_RATE)
@@ -84,36 +163,10 @@ def synthetic_voice(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.asarray(0.3 * voice / np.abs(voice).max(), np.float32)
 
 
-def write_wav(path: Path, samples: npt.NDArray[np.float32]) -> None:
+def write_wav(path: Path, samples: Samples) -> None:
     """Write mono 16-bit samples at 16 kHz."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-
-
-def _timed(params: AnimateParams) -> tuple[float, FaceTracks]:
-    began = time.perf_counter()
-    tracks = animate(params)
-    return time.perf_counter() - began, tracks
-
-
-def _render_row(folder: Path, avatar: str, size: int) -> None:
-    from .render import render
-
-    label = f"render {avatar} at {size} x {size}"
-    tracks, out = str(folder / "tracks.npz"), str(folder / f"frames{size}")
-    try:
-        render(RenderParams(tracks, avatar, out, (1, 1), size))
-        began = time.perf_counter()
-        render(RenderParams(tracks, avatar, out, (2, FRAMES + 1), size))
-    except UserError as error:
-        print(f"{label}: {error}")
-        return
-    _row(label, FRAMES / (time.perf_counter() - began), "frames/s")
-
-
-def _row(what: str, value: float | str, unit: str) -> None:
-    shown = value if isinstance(value, str) else f"{value:.3f}"
-    print(f"{what:<46} {shown:>10} {unit}".rstrip(), flush=True)

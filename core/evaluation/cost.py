@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a command takes: seconds and memory, run as a command of its own on at most two processor cores."""
+"""What a command takes: seconds and memory, run as a command of its own on so many processor cores."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from ..errors import UserError
 
 CORES: Final = 2
+"""Processor cores that the targets are for."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _WEIGH: Final = Path(__file__).with_name("weigh.py")
 
@@ -23,24 +24,22 @@ class Cost(NamedTuple):
     wall: float
     """seconds"""
     processor: float
-    """seconds of all cores"""
+    """seconds of all cores; nan on a system that does not tell"""
     memory: float
-    """bytes, at the peak"""
+    """bytes, at the peak; likewise"""
 
 
-def run(command: list[str]) -> Cost:
-    """Run a command to its end.
+def run(command: list[str], cores: int = CORES) -> Cost:
+    """Run a command to its end on at most ``cores`` processor cores, 0 for all.
 
     Raises:
-        UserError: it fails, or the system does not tell what a process has used.
+        UserError: it fails.
 
     """
-    if not hasattr(os, "wait4"):
-        raise UserError("This system does not tell how much memory a process took.",
-                        "Measure speed on Linux or macOS.")
-    environment = os.environ | {"OMP_NUM_THREADS": str(CORES)}
-    done = subprocess.run([sys.executable, os.fspath(_WEIGH), *command], cwd=_ROOT, env=environment,
-                          stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)  # fmt: skip
+    threads = {"OMP_NUM_THREADS": str(cores)} if cores else {}
+    done = subprocess.run([sys.executable, os.fspath(_WEIGH), str(cores), *command], cwd=_ROOT,
+                          env=os.environ | threads, stdout=subprocess.PIPE, text=True,
+                          encoding="utf-8", check=True)  # fmt: skip
     *said, last = done.stdout.strip().splitlines()
     used = json.loads(last)
     if code := used.pop("code"):
