@@ -4,19 +4,13 @@
 Nobody sat for her: the built-in head with an identity of its own, procedural skin, hair grown by
 rule, a knitted collar, three lights, a plain background, and a portrait camera.
 
-    ENGINE -m core train head --design 1200 --out SET        # the plan
-    blender -b -c gmtalker avatar --out SET                  # the frames
+    blender -b -c gmtalker avatar --out SET
 
 The format of a render set is in `core.training.head_data`.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
-import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,8 +19,8 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from ..core.errors import UserError
 from . import avatar_hair as hair
+from . import avatar_set as sets
 from .avatar_head import character_head, without
 from .avatar_stage import CAMERA, add_camera, add_collar, add_light, link, set_up_render
 from .head_masks import HeadData
@@ -41,8 +35,6 @@ from .head_object import (
     to_blender,
 )
 from .materials import Look, hair_material
-
-log = logging.getLogger(__name__)
 
 LOOK = Look(freckles=0.6, painted_brows=0.45, shadowed_scalp=0.9, subsurface=0.06,
             pores=False)  # fmt: skip
@@ -138,87 +130,39 @@ def show(rig: bpy.types.Object, params: dict[str, NDArray[np.float32]], row: int
 def render_set(
     out: Path, size: int = 256, samples: int = 20, first: int = 1, last: int | None = None,
     threads: int = 1, head: Path = BUILT_IN, progress: Callable[[int, int], None] | None = None,
+    count: int = 1200,
 ) -> int:  # fmt: skip
-    """Render the frames of a planned set that are not there yet; returns how many were made.
+    """Render the frames of her set that are not there yet; returns how many were made.
 
     Args:
-        out: a folder with `params.npz` and `set.json` (see `core.training.head_data`); it receives
-            `proxy.npz` and `frames/`, and `set.json` the camera, size, licence and source.
+        out: the set's folder; a new one is planned, a begun one goes on. It receives `proxy.npz`
+            and `frames/`, and `set.json` the camera, size, licence and source.
         size: pixels of the square frames.
         samples: paths for each pixel, before denoising.
         first, last: frames to make, counted from 1; default all.
         threads: of the renderer.
         head: the head file she is made from.
         progress: called with (done, total).
+        count: frames of a new plan.
 
     Raises:
-        UserError: the folder holds no plan.
+        UserError: the folder holds half a plan.
 
     """
-    try:
-        with np.load(out / "params.npz", allow_pickle=False) as file:
-            params = {n: file[n] for n in file.files}
-        info = json.loads((out / "set.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"'{out}' holds no plan of a render set ({error}).",
-                        "Make one with 'core train head --design N --out SET'.") from error  # fmt: skip
+    params, info = sets.read_plan(out) if sets.begun(out) else sets.new_plan(count)
     proxy = out / "proxy.npz"
     # A set that was begun goes on with the head that it was begun with.
     data = load_head(proxy) if proxy.is_file() else character_head(head)
-    (out / "frames").mkdir(exist_ok=True)
     info |= {"name": "ada", "size": size, "camera": CAMERA, "licence": "GPL-3.0-or-later",
              "source": "Path-traced renders of a procedural character; no real person.",
              "credits": CREDITS}  # fmt: skip
-    _write(out / "set.json", (json.dumps(info, indent=1) + "\n").encode())
+    sets.write_plan(out, params, info)
     if not proxy.is_file():
-        part = out / "proxy.npz.part"
-        with open(part, "wb") as file:
-            np.savez_compressed(file, **data)
-        os.replace(part, proxy)
-    scene = bpy.context.scene
+        sets.write_arrays(proxy, data)
     rig = build_avatar(bpy.context, data)
-    set_up_render(scene, size, samples, threads)
+    set_up_render(bpy.context.scene, size, samples, threads)
     numbers = range(first, (last or len(params["arkit"])) + 1)
-    todo = [n for n in numbers if not (out / "frames" / f"{n:06d}.png").is_file()]
-    for done, number in enumerate(todo):
-        if (out / "frames" / f"{number:06d}.png").is_file():
-            continue  # Another process was faster.
-        began = time.monotonic()
-        show(rig, params, number - 1)
-        part = out / "frames" / f".{number:06d}.part.png"
-        scene.render.filepath = str(part)
-        bpy.ops.render.render(write_still=True)
-        os.replace(part, out / "frames" / f"{number:06d}.png")
-        log.info("frame %d: %.2f s", number, time.monotonic() - began)
-        if progress:
-            progress(done + 1, len(todo))
-    return len(todo)
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command that renders a set."""
-    parser.add_argument("--out", type=Path, required=True, metavar="SET",
-                        help="a folder with params.npz and set.json, as 'core train head --design' makes it")  # fmt: skip
-    parser.add_argument("--size", type=int, default=256, help="pixels")
-    parser.add_argument("--samples", type=int, default=20, help="paths for each pixel")
-    parser.add_argument("--first", type=int, default=1, metavar="N", help="first frame")
-    parser.add_argument("--last", type=int, metavar="N", help="last frame")
-    parser.add_argument("--threads", type=int, default=1, metavar="N")
-
-
-def run(arguments: argparse.Namespace) -> str:
-    """Render a set in an empty file; returns what was done, in words."""
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    made = render_set(arguments.out, arguments.size, arguments.samples, arguments.first,
-                      arguments.last, arguments.threads, progress=_say)  # fmt: skip
-    return f"{made} frames made in {arguments.out / 'frames'}"
-
-
-def _say(done: int, total: int) -> None:
-    log.info("%d of %d frames", done, total)
+    seconds = sets.render_frames(out, numbers, lambda row: show(rig, params, row), progress)
+    if seconds:
+        sets.write_info(out, info | {"render_seconds": round(float(np.median(seconds)), 3)})
+    return len(seconds)

@@ -92,6 +92,15 @@ def shape_keys_rest_at_zero() -> bool:
     return bpy.types.ShapeKey.bl_rna.properties["value"].default == 0.0
 
 
+# --- rendering ---------------------------------------------------------------------------------
+
+
+def engine_id(name: str) -> str:
+    """Blender's name of a render engine: cycles, eevee or workbench."""
+    eevee = "BLENDER_EEVEE" if bpy.app.version >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
+    return {"cycles": "CYCLES", "eevee": eevee, "workbench": "BLENDER_WORKBENCH"}[name]
+
+
 # --- keys --------------------------------------------------------------------------------------
 
 

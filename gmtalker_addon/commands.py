@@ -18,7 +18,7 @@ import bpy
 from ..core.arkit import EMOTIONS
 from ..core.errors import Cancelled, ExitCode, UserError
 from ..core.tracks import FaceTracks
-from . import avatar_scene, baking, bench, character, head_object, sequencer, tasks, validation
+from . import avatar_command, baking, bench, character, head_object, sequencer, tasks, validation
 from . import blender_compat as compat
 from .session import session
 
@@ -76,9 +76,9 @@ def parser() -> argparse.ArgumentParser:
     setup.add_argument("--offline", action="store_true", help="touch no network")
     setup.set_defaults(run=_setup)
 
-    avatar = commands.add_parser("avatar", help="path-traced frames that teach the avatar 'ada'")
-    avatar_scene.add_arguments(avatar)
-    avatar.set_defaults(run=avatar_scene.run)
+    avatar = commands.add_parser("avatar", help="frames of a character, to train its neural stand-in on")
+    avatar_command.add_arguments(avatar)
+    avatar.set_defaults(run=_avatar)
 
     commands.add_parser("bench", help="how fast keys are written here").set_defaults(run=_bench)
     return top
@@ -218,6 +218,11 @@ def _setup(arguments: argparse.Namespace) -> str:
     words += ["--wheels", str(arguments.wheels.absolute())] if arguments.wheels else []
     words += ["--offline"] if arguments.offline else []
     return _run(tasks.SetUpEngine(words))
+
+
+def _avatar(arguments: argparse.Namespace) -> str:
+    obj = _character(arguments.character) if arguments.character else None
+    return avatar_command.run(arguments, obj)
 
 
 def _bench(arguments: argparse.Namespace) -> str:

@@ -28,6 +28,8 @@ EYES = (("eye_left", "eye.L"), ("eye_right", "eye.R"))
 """Part of the mesh, bone that turns it."""
 IRIS_ANGLE = 0.46
 """Radians from the middle of the pupil to the edge of the iris."""
+STATES = ("flush", "pale", "crease_brow", "crease_forehead", "wet_eyes")
+"""Custom properties of the skin's mesh that its materials read, 0..1."""
 BROW_LINES = {
     "crease_brow": ("browDownLeft", "browDownRight"),
     "crease_forehead": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
@@ -98,7 +100,7 @@ def create_head(
     _bind(body, rig, data)
     levels = body.modifiers.new("Subdivision", "SUBSURF")
     levels.levels, levels.render_levels = 0, 1
-    for prop in ("flush", "pale", "crease_brow", "crease_forehead", "wet_eyes"):
+    for prop in STATES:
         body[prop] = 0.0
     if brow_lines:
         _drive_lines(body)
@@ -117,8 +119,8 @@ def _drive_lines(body: bpy.types.Object) -> None:
 
 
 def head_mesh(rig: bpy.types.Object) -> bpy.types.Object:
-    """The mesh with the shape keys under a head's armature."""
-    return next(c for c in rig.children if c.type == "MESH" and c.data.shape_keys)
+    """The mesh with the skin under a head's armature; hairs may have shape keys too."""
+    return next(c for c in rig.children if c.type == "MESH" and STATES[0] in c)
 
 
 def pose_head(

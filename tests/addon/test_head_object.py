@@ -175,13 +175,15 @@ def test_render_set_is_made_once_and_can_be_read(
     module("core.head.model").HeadModel.load(tmp_path / "proxy.npz")
 
 
-def test_render_set_without_a_plan(avatar: Any, module: Any, tmp_path: Path) -> None:
-    with pytest.raises(module("core.errors").UserError, match="no plan"):
+def test_render_set_with_half_a_plan(avatar: Any, module: Any, tmp_path: Path) -> None:
+    (tmp_path / "set.json").write_text("{}")
+    with pytest.raises(module("core.errors").UserError, match="no whole plan"):
         avatar.render_set(tmp_path)
 
 
 def test_avatar_command_says_what_it_lacks(
     scene: Any, module: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "set.json").write_text("{}")
     assert module("gmtalker_addon.commands").main(["avatar", "--out", str(tmp_path)]) == 3
-    assert "no plan" in capsys.readouterr().err
+    assert "no whole plan" in capsys.readouterr().err
