@@ -134,10 +134,8 @@ def follows(data: RenderSet, numbers: list[int]) -> Tensor:
     """(N - 1,) bool: whether the next of these frames is the next of the same film."""
     if not data.footage:
         return torch.zeros(len(numbers) - 1, dtype=torch.bool)
-    film, time = (data.params[name][np.asarray(numbers) - 1] for name in ("film", "time"))
-    steps = np.diff(data.params["time"])
-    usual = np.median(steps[np.diff(data.params["film"]) == 0])
-    return torch.from_numpy((np.diff(film) == 0) & (abs(np.diff(time) - usual) < usual / 2))
+    film, picture = (data.rows(numbers)[name] for name in ("film", "picture"))
+    return torch.from_numpy((np.diff(film) == 0) & (np.diff(picture) == 1))
 
 
 def _figures(sums: _Sums, maker: Maker, count: int) -> HeadFigures:
