@@ -51,7 +51,7 @@ class Poser:
         angle = turn.norm(dim=2, keepdim=True)
         axis = (turn / angle.clamp(min=1e-12)).expand_as(shaped)
         own = angle * self._level
-        out = shaped * own.cos() + torch.linalg.cross(axis, shaped) * own.sin()
+        out: Tensor = shaped * own.cos() + torch.linalg.cross(axis, shaped) * own.sin()
         out += axis * ((axis * shaped).sum(2, keepdim=True) * (1 - own.cos()))
         out += self._level * self._tensor(translation)[:, None]
         return out

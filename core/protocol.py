@@ -90,6 +90,8 @@ class RenderParams:
     """render frames again that are there and valid"""
     seed: int = 0
     """noise of the emotion mapping network"""
+    device: str = "auto"
+    """where the network runs: auto, cpu, cuda or mps"""
 
 
 T = TypeVar("T")

@@ -58,10 +58,11 @@ def without(lock: str, other: str) -> str:
 
 def main() -> int:
     """Write every lock."""
-    plain_cpu = compile_lock("engine.in", "--excludes", "no-cuda.txt")
+    quiet = ("--excludes", "no-telemetry.txt")
+    plain_cpu = compile_lock("engine.in", *quiet, "--excludes", "no-cuda.txt")
     locks = {
         "cpu": with_vendor_torch(plain_cpu, "cpu", "linux"),
-        "cuda": with_vendor_torch(compile_lock("engine.in"), "cu130", "win32"),
+        "cuda": with_vendor_torch(compile_lock("engine.in", *quiet), "cu130", "win32"),
         "bootstrap": compile_lock("bootstrap.in"),
         "tracker": compile_lock("tracker.in", "--excludes", "no-tracker.txt"),
     }

@@ -4,16 +4,20 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from core import render as module
-from core.avatars import AvatarCard, save_avatar
+from core.avatars import AvatarCard, find, save_avatar
+from core.cli.guard import as_user_error
+from core.conditioning import Conditioning
 from core.errors import Cancelled, ExitCode, UserError
 from core.models.head import tiny_head_network
 from core.protocol import RenderParams
@@ -71,7 +75,7 @@ def test_frames_are_written_and_counted_from_one(params: RenderParams) -> None:
     assert steps[-1] == ("render", FRAMES, FRAMES)
     assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
     assert not list(Path(params.output).glob("*.part"))
-    assert not [t for t in threading.enumerate() if t.name.startswith(("conditioning", "writing"))]
+    assert not [t for t in threading.enumerate() if t.name.startswith(("picturing", "writing"))]
 
 
 def test_the_face_moves(params: RenderParams) -> None:
@@ -141,7 +145,7 @@ def test_cancel_stops_and_finished_frames_count(params: RenderParams) -> None:
     with pytest.raises(Cancelled):
         render(params, stop)
     assert not list(Path(params.output).glob("*.part"))
-    assert not [t for t in threading.enumerate() if t.name.startswith(("conditioning", "writing"))]
+    assert not [t for t in threading.enumerate() if t.name.startswith(("picturing", "writing"))]
     result = render(params)
     assert result.kept == 2
     assert len(contents(params)) == FRAMES
@@ -212,25 +216,91 @@ def test_a_folder_without_permission(params: RenderParams) -> None:
 
 
 def test_memory_is_bounded(params: RenderParams, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracks_of(60).save(params.tracks)
+    tracks_of(90).save(params.tracks)
     waiting, most = 0, 0
-    condition = module._condition
-    write = module._write
+    lock = threading.Lock()
+    pictures, write = module.Studio.pictures, module._write
 
     def counted(*args: object) -> object:
         nonlocal waiting, most
-        waiting += 1
-        most = max(most, waiting)
-        return condition(*args)  # type: ignore[arg-type]
+        with lock:
+            waiting += 1
+            most = max(most, waiting)
+        return pictures(*args)  # type: ignore[arg-type]
 
     def finished(*args: object) -> str:
         nonlocal waiting
         done = write(*args)  # type: ignore[arg-type]
-        waiting -= 1
+        with lock:
+            waiting -= 1
         return done
 
-    monkeypatch.setattr(module, "_condition", counted)
+    monkeypatch.setattr(module.Studio, "pictures", counted)
     monkeypatch.setattr(module, "_write", finished)
     render(params)
     assert waiting == 0
-    assert most <= 2 * module.AHEAD + 4
+    engine = module.studio(find(params.avatar)).engine
+    threads = engine.lanes + min(module.WRITERS, os.cpu_count() or 1)
+    assert most <= (module.AHEAD + 1) * threads + 2 < 90
+
+
+class Cramped:
+    """An engine whose memory holds so many frames."""
+
+    name, canvas, lanes, threads = "cramped", torch.device("cpu"), 1, 1
+
+    def __init__(self, room: int, batch: int) -> None:
+        self.room, self.batch, self.asked = room, batch, [0]
+
+    def pictures(self, seen: Conditioning, emotion: torch.Tensor, noise: torch.Tensor) -> object:
+        self.asked.append(len(emotion))
+        if len(emotion) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        level = (emotion.argmax(1) * 10).to(torch.uint8)
+        return level[:, None, None, None].expand(-1, 32, 32, 3).numpy()
+
+    def shrink(self) -> None:
+        self.batch //= 2
+
+
+@pytest.fixture
+def cramped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], Cramped]]:
+    def use(room: int, batch: int) -> Cramped:
+        engine = Cramped(room, batch)
+        module._kept.clear()
+        monkeypatch.setattr(module, "choose", lambda network, device: engine)
+        return engine
+
+    yield use
+    module._kept.clear()
+
+
+def test_a_batch_halves_where_memory_runs_out(
+    params: RenderParams, cramped: Callable[[int, int], Cramped]
+) -> None:
+    engine = cramped(2, 8)
+    assert render(params).rendered == FRAMES
+    assert engine.batch < 8
+    assert engine.asked[1] == FRAMES
+    assert sum(n for n in engine.asked if n <= 2) == FRAMES
+    assert len(contents(params)) == FRAMES
+
+
+def test_one_frame_too_large_for_the_memory(
+    params: RenderParams, cramped: Callable[[int, int], Cramped]
+) -> None:
+    cramped(0, 4)
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        render(params)
+    known = as_user_error(error.value)
+    assert known is not None
+    assert known.code == ExitCode.DEVICE
+    assert contents(params) == {}
+
+
+def test_a_device_that_is_not_there(params: RenderParams) -> None:
+    absent = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(UserError, match=absent) as error:
+        render(replace(params, device=absent))
+    assert error.value.code == ExitCode.DEVICE
+    assert contents(params) == {}

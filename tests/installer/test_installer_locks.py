@@ -59,6 +59,13 @@ def test_the_tracker_lock_holds_what_it_loads_and_no_more() -> None:
     assert "opencv-python-headless" in entries
 
 
+@pytest.mark.parametrize("name", LOCKS.values())
+def test_the_engine_runs_openvino_and_reports_to_nobody(name: str) -> None:
+    names = {e.name for e in lockfile.read(REQUIREMENTS / name)}
+    assert "openvino" in names
+    assert not [n for n in names if "telemetry" in n]
+
+
 def test_every_device_and_blender_has_its_lock() -> None:
     locks = {REQUIREMENTS / name for name in LOCKS.values()} | {b.lock for b in BLENDERS.values()}
     assert locks < set(ALL)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from core.conditioning import PARTS, PLANES, Conditioning
+from core.engines import Engine, choose
+from core.engines.base import Pictures, inputs
+from core.engines.cuda import CudaEngine
+from core.engines.exported import ExportedEngine, available
+from core.engines.plain import TorchEngine
+from core.errors import ExitCode, UserError
+from core.models.head import tiny_head_network
+
+SIZE = 32
+NETWORK = tiny_head_network()
+NOISE = torch.randn(1, NETWORK.config.noise, generator=torch.Generator().manual_seed(0))
+CPU = torch.device("cpu")
+
+
+def seen(seed: int, batch: int = 1) -> tuple[Conditioning, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    planes = torch.rand(batch, SIZE, SIZE, len(PLANES), generator=generator)
+    planes[..., -len(PARTS) :] /= len(PARTS)
+    surface, card = (torch.rand(batch, SIZE, SIZE, 2, generator=generator) * 2 - 1 for _ in range(2))
+    emotion = torch.rand(batch, 8, generator=generator)
+    return Conditioning(planes.permute(0, 3, 1, 2), surface, card), emotion
+
+
+def exact(seed: int, batch: int = 1) -> np.ndarray:
+    with torch.inference_mode():
+        return np.asarray(Pictures(NETWORK)(*inputs(*seen(seed, batch), NOISE)).numpy())
+
+
+def exported(lanes: int = 1) -> ExportedEngine:
+    if not available():
+        pytest.skip("OpenVINO is not installed")
+    return ExportedEngine(NETWORK, lanes, 1)
+
+
+def every() -> list[Engine]:
+    return [TorchEngine(NETWORK, CPU, 1, 1), *([exported()] if available() else [])]
+
+
+def test_every_engine_makes_the_networks_pictures() -> None:
+    for engine in every():
+        made = engine.pictures(*seen(1), NOISE)
+        assert (made.shape, made.dtype) == ((1, SIZE, SIZE, 3), np.uint8)
+        off = np.abs(made.astype(int) - exact(1).astype(int))
+        assert off.max() <= 6, engine.name  # bfloat16, where the processor has it
+        assert off.mean() < 1, engine.name
+        assert exact(1).std() > 5
+
+
+def test_the_same_bytes_every_time() -> None:
+    for engine in every():
+        first, second = (engine.pictures(*seen(2), NOISE) for _ in range(2))
+        assert np.array_equal(first, second)
+        assert not np.array_equal(first, engine.pictures(*seen(3), NOISE))
+
+
+def test_emotion_and_noise_reach_the_picture() -> None:
+    for engine in every():
+        conditioning, emotion = seen(4)
+        calm = engine.pictures(conditioning, emotion, NOISE).copy()
+        assert not np.array_equal(calm, engine.pictures(conditioning, 1 - emotion, NOISE))
+        assert not np.array_equal(calm, engine.pictures(conditioning, emotion, 3 - NOISE))
+
+
+def test_lanes_do_not_disturb_each_other() -> None:
+    engine = exported(lanes=2)
+    alone = [engine.pictures(*seen(seed), NOISE) for seed in range(8)]
+    start = threading.Barrier(2)
+
+    def lane(seeds: range) -> list[np.ndarray]:
+        start.wait()
+        return [engine.pictures(*seen(seed), NOISE) for seed in seeds]
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lane, (range(8), range(7, -1, -1))))
+    for seed in range(8):
+        assert np.array_equal(together[0][seed], alone[seed])
+        assert np.array_equal(together[1][7 - seed], alone[seed])
+
+
+def test_exporting_sends_nothing_and_needs_no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino_telemetry", None)
+    engine = exported()
+    assert engine.pictures(*seen(5), NOISE).shape == (1, SIZE, SIZE, 3)
+
+
+def test_alpha_goes_through() -> None:
+    network = tiny_head_network()
+
+    class WithAlpha(torch.nn.Module):
+        config = network.config
+        style = network.style
+
+        def forward(self, *given: torch.Tensor) -> torch.Tensor:
+            rgb = network(*given)
+            return torch.cat([rgb, rgb[:, :1]], 1)
+
+    engine = TorchEngine(WithAlpha(), CPU, 1, 1)  # type: ignore[arg-type]
+    assert engine.pictures(*seen(6), NOISE).shape == (1, SIZE, SIZE, 4)
+
+
+def test_the_fastest_at_hand_is_chosen() -> None:
+    engine = choose(NETWORK, "cpu")
+    assert isinstance(engine, ExportedEngine if available() else TorchEngine)
+    assert engine.lanes >= 1
+    assert engine.threads >= 1
+
+
+def test_a_device_that_is_no_device() -> None:
+    with pytest.raises(UserError, match="abacus") as error:
+        choose(NETWORK, "abacus")
+    assert error.value.code == ExitCode.DEVICE
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_graph_makes_the_networks_pictures_whatever_the_batch() -> None:
+    engine = CudaEngine(tiny_head_network(), batch=4)
+    conditioning, emotion = seen(7, 4)
+    conditioning = conditioning.to(engine.canvas)
+    whole = engine.pictures(conditioning, emotion, NOISE)
+    assert np.abs(whole.astype(int) - exact(7, 4).astype(int)).max() <= 6
+    part = Conditioning(conditioning.planes[:2], conditioning.surface[:2], conditioning.card[:2])
+    assert np.array_equal(engine.pictures(part, emotion[:2], NOISE), whole[:2])
+    engine.shrink()
+    assert engine.batch == 2
+    again = engine.pictures(part, emotion[:2], NOISE)
+    assert np.abs(again.astype(int) - whole[:2].astype(int)).max() <= 4
