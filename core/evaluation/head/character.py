@@ -2,8 +2,9 @@
 """What a neural stand-in of a character is for: how much faster it is, and that its emotions can be told.
 
 - Time a frame: wall time of ``core render`` from tracks to PNG on disk, the first frame (which loads)
-  left out. The renderer's is what Blender wrote into each true frame (``RenderTime``), its mean;
-  both on however many cores they had.
+  left out. The renderer's is what Blender wrote into each true frame (``RenderTime``), its mean.
+  Where other work slows one of them, the processor's time tells more: the avatar's is measured, and
+  the renderer's is taken as its time on all of this machine's cores.
 - Emotion sheet: one neutral voice is animated eight times with the same seed, each time with one emotion at
   weight 1; five instants, evenly over the voice's loudest moments, one line an emotion.
 - Apart: for two emotions, the root mean square of the difference of their frames at the same instants,

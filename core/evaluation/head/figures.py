@@ -46,10 +46,6 @@ class HeadFigures:
     """share of the picture in which nothing moves; nan likewise"""
     baseline_psnr: float
     """dB, of the training frame with the nearest tracks"""
-    conditioning_ms: float
-    """processor milliseconds a frame"""
-    network_ms: float
-    """likewise"""
 
 
 @dataclass
@@ -127,7 +123,7 @@ def evaluate(
         sums.add_pairs(truth, made, follows(data, numbers))
         last = numbers[-1], truth[-1:], made[-1:]
     progress("frames", len(held), len(held))
-    return _figures(sums, maker, len(held)), np.stack(shown[0]), np.stack(shown[1])
+    return _figures(sums, len(held)), np.stack(shown[0]), np.stack(shown[1])
 
 
 def follows(data: RenderSet, numbers: list[int]) -> Tensor:
@@ -138,7 +134,7 @@ def follows(data: RenderSet, numbers: list[int]) -> Tensor:
     return torch.from_numpy((np.diff(film) == 0) & (np.diff(picture) == 1))
 
 
-def _figures(sums: _Sums, maker: Maker, count: int) -> HeadFigures:
+def _figures(sums: _Sums, count: int) -> HeadFigures:
     return HeadFigures(
         frames=count,
         psnr=sums.psnr / count,
@@ -148,8 +144,6 @@ def _figures(sums: _Sums, maker: Maker, count: int) -> HeadFigures:
         flicker=ratio(sums.moving[1], sums.moving[0]),
         still=ratio(sums.still, sums.pairs),
         baseline_psnr=sums.baseline / count,
-        conditioning_ms=1000 * maker.conditioning / count,
-        network_ms=1000 * maker.network / count,
     )
 
 
@@ -177,8 +171,7 @@ def picture_rows(figures: HeadFigures, *, footage: bool) -> list[Row]:
     if not math.isnan(figures.still):
         rows.append(Row(heading, "flicker ratio", figures.flicker, of_a_person(at_most(1.1)),
                         note=f"{figures.still:.0%} of the pictures still"))  # fmt: skip
-    return [*rows, Row(heading, "conditioning, processor ms a frame", figures.conditioning_ms),
-            Row(heading, "network, processor ms a frame", figures.network_ms)]  # fmt: skip
+    return rows
 
 
 def table(figures: HeadFigures, *, footage: bool = False) -> str:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,10 +29,6 @@ class Maker:
         self._network = avatar.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = torch.Generator().manual_seed(seed)
         self._noise = torch.randn(1, avatar.config.noise, generator=generator)
-        self.conditioning = 0.0
-        """Processor seconds so far."""
-        self.network = 0.0
-        """Likewise."""
 
     @torch.inference_mode()
     def make(self, rows: Rows) -> Pictures:
@@ -43,16 +37,12 @@ class Maker:
         out = np.empty((count, self.size, self.size, 3), np.uint8)
         for index in range(count):
             one = slice(index, index + 1)
-            began = time.process_time()
             seen = self.renderer.render(*(rows[n][one] for n in POSE))
-            between = time.process_time()
             with autocast(self.renderer.device):
                 style = self._network.style(torch.from_numpy(rows["emotion"][one]), self._noise)
                 rgb = self._network.picture(seen, style)[0]
             pixels = (rgb.float().clamp(0, 1) * 255).round().to(torch.uint8)
             out[index] = pixels.permute(1, 2, 0).numpy()
-            self.conditioning += between - began
-            self.network += time.process_time() - between
         return out
 
     def mouth(self, rows: Rows) -> torch.Tensor:
