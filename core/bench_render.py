@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,17 +19,15 @@ import torch
 
 from .arkit import EMOTIONS, EXPRESSION_NAMES
 from .avatars import Avatar, save_avatar
-from .conditioning import HeadRenderer
 from .evaluation.cost import CORES, run
 from .evaluation.table import Row, Target, at_least, at_most
 from .models.head import HeadConfig, HeadNetwork
-from .precision import autocast, has_bfloat16
+from .precision import has_bfloat16
+from .render import studio, torch_threads
 from .tracks import FaceTracks
 
 FRAMES: Final = 100
 """Rendered for the rate, after one that only loads."""
-_BATCH: Final = 16
-"""Frames at once, where a GPU makes them."""
 _H200: Final = 4.8e12
 """Bytes a second of an H200's memory, by its data sheet."""
 _COPIED: Final = 1 << 30
@@ -97,11 +98,12 @@ def render_rows(avatar: Avatar, folder: Path, size: int, machine: Machine) -> li
                "--size", str(size), "--overwrite", "-o", os.fspath(out), "--frames"]  # fmt: skip
     first = min(run([*command, "1"], machine.cores) for _ in range(2))
     whole = run([*command, f"1-{FRAMES + 1}"], machine.cores)
+    rate, engine = network_rate(subject, machine.cores)
     processor = 1000 * (whole.processor - first.processor) / FRAMES
     return [
         Row(heading, "tracks to PNG on disk, frames/s", FRAMES / (whole.wall - first.wall), machine.rate(size),
             {"processor ms a frame": processor}, subject.card.source if subject is not avatar else ""),
-        Row(heading, "network alone, frames/s", network_rate(subject, machine), machine.network_rate(size)),
+        Row(heading, "network alone, frames/s", rate, machine.network_rate(size), note=engine),
         Row(heading, "start-up, s", first.wall, beside={"processor": first.processor}),
         Row(heading, "peak memory, GB", whole.memory / 1e9, machine.memory()),
     ]  # fmt: skip
@@ -129,29 +131,38 @@ def moving_tracks(count: int) -> FaceTracks:
     )  # fmt: skip
 
 
-@torch.inference_mode()
-def network_rate(avatar: Avatar, machine: Machine) -> float:
-    """Frames a second of the network, its input at hand."""
-    device = machine.device
-    batch = _BATCH if device.type == "cuda" else 1
-    network = avatar.network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    renderer = HeadRenderer(avatar.proxy, avatar.camera, avatar.config.resolution, device)
-    tracks = moving_tracks(batch)
-    seen = renderer.render(
-        tracks.arkit_weights(), tracks.gaze, tracks.head_rotation, tracks.head_translation
-    )
-    noise = torch.zeros(batch, avatar.config.noise, device=device)
-    emotion = torch.from_numpy(tracks.emotion).to(device)
+def network_rate(avatar: Avatar, cores: int) -> tuple[float, str]:
+    """Frames a second of the network, its input at hand, and the name of the engine that runs it."""
+    with held_to(cores):
+        made = studio(avatar)
+        engine, count = made.engine, made.engine.batch
+        tracks = moving_tracks(count)
+        seen = made.renderer.render(
+            tracks.arkit_weights(), tracks.gaze, tracks.head_rotation, tracks.head_translation
+        )
+        emotion, noise = torch.from_numpy(tracks.emotion), torch.zeros(1, made.noise)
 
-    def frames(times: int) -> None:
-        for _ in range(times):
-            network.picture(seen, network.style(emotion, noise))
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        def frames(times: int) -> None:
+            jobs = [lanes.submit(engine.pictures, seen, emotion, noise) for _ in range(times)]
+            for job in jobs:
+                job.result()
 
-    with autocast(device):
-        frames(5)
-        times = max(1, FRAMES // (4 if batch == 1 else 1))
-        began = time.perf_counter()
-        frames(times)
-        return batch * times / (time.perf_counter() - began)
+        with torch_threads(engine.threads), ThreadPoolExecutor(engine.lanes) as lanes:
+            frames(2 * engine.lanes)
+            began = time.perf_counter()
+            frames(FRAMES)
+            return count * FRAMES / (time.perf_counter() - began), engine.name
+
+
+@contextmanager
+def held_to(cores: int) -> Iterator[None]:
+    """Threads that begin in the block run on so many cores, 0 for all; where the system can."""
+    if not cores or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:cores])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ...avatars import Avatar
-from ...conditioning import HeadRenderer
 from ...errors import UserError
-from ...precision import autocast
+from ...render import Rows as TrackRows
+from ...render import studio, torch_threads
 from ...training.head_cache import FEATURES
 from ...training.head_data import Array, RenderSet
 
@@ -21,29 +23,23 @@ Rows = dict[str, Array]
 
 
 class Maker:
-    """Makes an avatar's frames one by one, as ``core render`` does, to the same 8 bits."""
+    """Makes an avatar's frames as ``core render`` does, on the same engine, to the same 8 bits."""
 
     def __init__(self, avatar: Avatar, seed: int = 0) -> None:
         self.size = avatar.config.resolution
-        self.renderer = HeadRenderer(avatar.proxy, avatar.camera, self.size)
-        self._network = avatar.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        generator = torch.Generator().manual_seed(seed)
-        self._noise = torch.randn(1, avatar.config.noise, generator=generator)
+        self._studio = studio(avatar)
+        self._seed = seed
+        self.renderer = self._studio.renderer
 
-    @torch.inference_mode()
     def make(self, rows: Rows) -> Pictures:
         """The frames of these rows."""
-        count = len(rows["arkit"])
-        out = np.empty((count, self.size, self.size, 3), np.uint8)
-        for index in range(count):
-            one = slice(index, index + 1)
-            seen = self.renderer.render(*(rows[n][one] for n in POSE))
-            with autocast(self.renderer.device):
-                style = self._network.style(torch.from_numpy(rows["emotion"][one]), self._noise)
-                rgb = self._network.picture(seen, style)[0]
-            pixels = (rgb.float().clamp(0, 1) * 255).round().to(torch.uint8)
-            out[index] = pixels.permute(1, 2, 0).numpy()
-        return out
+        engine = self._studio.engine
+        given = TrackRows(*(rows[name] for name in (*POSE, "emotion")))
+        numbers = list(range(1, len(given.weights) + 1))
+        batches = [numbers[i : i + engine.batch] for i in range(0, len(numbers), engine.batch)]
+        with torch_threads(engine.threads), ThreadPoolExecutor(engine.lanes) as lanes:
+            made = lanes.map(lambda batch: self._studio.pictures(given, batch, self._seed), batches)
+            return np.concatenate(list(made))[..., :3]
 
     def mouth(self, rows: Rows) -> torch.Tensor:
         """(N, 1, H, W) 0 or 1: the mouth's region.
