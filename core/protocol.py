@@ -92,6 +92,8 @@ class RenderParams:
     """noise of the emotion mapping network"""
     device: str = "auto"
     """where the network runs: auto, cpu, cuda or mps"""
+    into: str = ""
+    """folder of a render set of footage: the frames are its first film's with the face in them"""
 
 
 T = TypeVar("T")

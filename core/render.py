@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,12 @@ from PIL import Image
 from .arkit import EMOTIONS
 from .avatars import Avatar, find
 from .cli.guard import is_out_of_memory
+from .composite import paste
 from .conditioning import HeadRenderer
 from .engines import Engine, choose
 from .errors import UserError
-from .files import write_bytes
+from .files import digest, write_bytes
+from .plate import Plate
 from .png import pack
 from .progress import Progress, silent
 from .protocol import RenderParams
@@ -61,6 +64,8 @@ SAVE_EVERY = 100
 """Frames between two writings of the ledger."""
 
 Floats = NDArray[np.float32]
+Behind = tuple[NDArray[np.uint8], Floats] | None
+"""A film's frame and the crop in it that the face fills."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,11 @@ def render(params: RenderParams, progress: Progress = silent) -> RenderResult:
     folder = Path(params.output)
     _make(folder)
     rows = Rows.of(tracks)
-    ledger = Ledger(folder, f"{PICTURE} {avatar.key} {params.size} {params.seed}")
+    plate = Plate.of(Path(params.into), tracks.fps) if params.into else None
+    setting = f"{PICTURE} {avatar.key} {params.size} {params.seed}"
+    if plate is not None:
+        setting += f" {digest(plate.film)} {hashlib.sha256(plate.crops.tobytes()).hexdigest()}"
+    ledger = Ledger(folder, setting)
     asked = range(first, last + 1)
     keys = {number: rows.digest(number - 1) for number in asked}
     todo = [n for n in asked if params.overwrite or not ledger.has(n, keys[n])]
@@ -142,8 +151,8 @@ def render(params: RenderParams, progress: Progress = silent) -> RenderResult:
     done = kept
     progress("render", done, len(asked))
     try:
-        for number, digest in _frames(avatar, rows, todo, folder, params):
-            ledger.add(number, keys[number], digest)
+        for number, content in _frames(avatar, rows, todo, plate, params):
+            ledger.add(number, keys[number], content)
             done += 1
             if (done - kept) % SAVE_EVERY == 0:
                 ledger.save()
@@ -246,13 +255,17 @@ def studio(avatar: Avatar, device: str = "auto") -> Studio:
 
 
 def _frames(
-    avatar: Avatar, rows: Rows, todo: list[int], folder: Path, params: RenderParams
+    avatar: Avatar, rows: Rows, todo: list[int], plate: Plate | None, params: RenderParams
 ) -> Iterator[tuple[int, str]]:
     """Makes frames and yields (number, SHA-256 of the file) as they are on disk."""
     if not todo:
         return
     made = studio(avatar, params.device)
     engine = made.engine
+    folder = Path(params.output)
+    behind: Iterator[Behind] = repeat(None)
+    if plate is not None:
+        behind = zip(plate.frames(todo), map(plate.crop, todo))
     batches = [todo[i : i + engine.batch] for i in range(0, len(todo), engine.batch)]
     writers = min(WRITERS, max(engine.lanes, os.cpu_count() or 1))
     asked: deque[tuple[list[int], Future[NDArray[np.uint8]]]] = deque()
@@ -268,7 +281,8 @@ def _frames(
             while asked and (len(asked) > AHEAD * engine.lanes or not batch):
                 numbers, pictures = asked.popleft()
                 for number, pixels in zip(numbers, pictures.result(), strict=True):
-                    job = writing.submit(_write, pixels, folder, number, params.size)
+                    path = folder / frame_name(number)
+                    job = writing.submit(_write, pixels, next(behind), path, params.size)
                     written.append((number, job))
                 while len(written) > AHEAD * max(writers, engine.batch):
                     yield _finished(written)
@@ -302,13 +316,15 @@ def _finished(written: deque[tuple[int, Future[str]]]) -> tuple[int, str]:
     return number, future.result()
 
 
-def _write(pixels: NDArray[np.uint8], folder: Path, number: int, size: int) -> str:
+def _write(pixels: NDArray[np.uint8], behind: Behind, path: Path, size: int) -> str:
     """Packs (H, W, channels) as PNG, writes the file, and returns its SHA-256."""
-    if len(pixels) != size:
+    if behind is not None:
+        pixels = paste(behind[0], pixels, behind[1].tolist())
+    elif len(pixels) != size:
         picture = Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS)
         pixels = np.asarray(picture)
     content = pack(pixels)
-    write_bytes(folder / frame_name(number), content)
+    write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
 
 

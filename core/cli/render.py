@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=frame_range, metavar="A-B", help="counted from 1")
     parser.add_argument("--size", type=int, choices=(256, 512), default=256, help="pixels (256)")
     parser.add_argument("--seed", type=natural, default=0, help="same seed, same frames (0)")
+    parser.add_argument("--into", default="", metavar="SET",
+                        help="paste the face into the film of this set of footage")  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
                         help="where the network runs (auto: a GPU if there is one)")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="render again what is there")
@@ -36,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         seed=args.seed,
         device=args.device,
+        into=args.into,
     )
     with reporting() as progress:
         result = render(params, progress)
