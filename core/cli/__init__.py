@@ -22,6 +22,7 @@ COMMANDS = {
     "measure": "face tracks to a table of what the face does",
     "export": "face tracks to another program's file",
     "render": "face tracks to photoreal frames",
+    "avatar": "make an avatar of a person from footage",
     "train": "train one of the networks",
     "evaluate": "measure one of the networks",
     "bench": "the speeds of this machine",

@@ -13,6 +13,7 @@ outer eye corners.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,8 +31,8 @@ POINTS: Final = tuple(mesh.VERTICES)
 """The mesh points that are looked at, in the order of every (T, K, 3) here."""
 _AT: Final = {point: i for i, point in enumerate(POINTS)}
 
-_SIGMA: Final = {"point": 0.08, "lip": 0.04, "brow": 0.02, "depth": 0.25, "gap": 0.002, "side": 0.006,
-                 "width": 0.003, "chin": 0.01, "lid": 0.004}  # fmt: skip
+SIGMA: Final = {"point": 0.08, "lip": 0.04, "brow": 0.02, "depth": 0.25, "gap": 0.002, "side": 0.006,
+                "width": 0.003, "chin": 0.01, "lid": 0.004}  # fmt: skip
 """How sure a row is: a point's place (one person is not another), also along the line of sight (the
 mesh guesses it), and the distances."""
 _RIDGE: Final = 2.0
@@ -140,7 +141,13 @@ class Rest:
         return Rest(own, met, shut, np.clip(gaze, -_OWN_GAZE, _OWN_GAZE))
 
 
-def fit(face: Array, irises: Array, rest: Rest, head: HeadModel | None = None) -> Fit:
+def fit(
+    face: Array,
+    irises: Array,
+    rest: Rest,
+    head: HeadModel | None = None,
+    sure: Mapping[str, float] = SIGMA,
+) -> Fit:
     """Fit T frames.
 
     Args:
@@ -148,10 +155,11 @@ def fit(face: Array, irises: Array, rest: Rest, head: HeadModel | None = None) -
         irises: (T, 2, 3) left and right, likewise.
         rest: the person's.
         head: the head to fit; None is the built-in one.
+        sure: the rows' sigma; that of points may be less where ``head`` is the person's own.
 
     """
     model = head or HeadModel.load()
-    effects, sigma = _rows(model)
+    effects, sigma = _rows(model, sure)
     lids = np.clip((Measures.of(face).lids - rest.shut) / (rest.seen.lids - rest.shut), 0, None)
     gaze = _gaze(_looks_at(face, irises) - rest.gaze, lids)
     free = np.array([n != "tongueOut" and not n.startswith("eyeLook") for n in ARKIT_NAMES])
@@ -168,6 +176,14 @@ def fit(face: Array, irises: Array, rest: Rest, head: HeadModel | None = None) -
         weights[:, [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]],
         gaze,
     )
+
+
+def weights_of(found: Fit) -> Array:
+    """(T, 52) ARKit weights, the lids' part of the gaze among them."""
+    weights = _lids_of(found.gaze)
+    weights[:, [ARKIT_NAMES.index(n) for n in EXPRESSION_NAMES]] = found.expression
+    weights[:, [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]] = found.blink
+    return weights
 
 
 def bounded_least_squares(a: Array, d: Array, ridge: Array, sparse: float) -> Array:
@@ -198,7 +214,7 @@ def bounded_least_squares(a: Array, d: Array, ridge: Array, sparse: float) -> Ar
     return weights
 
 
-def _rows(head: HeadModel) -> tuple[Array, Array]:
+def _rows(head: HeadModel, sigma: Mapping[str, float]) -> tuple[Array, Array]:
     """(R, 52) effects of the coefficients and (R,) sigma; the rows as in :func:`_differences`."""
     unit = _eyes_apart(head)
     deltas = head.shape_deltas.astype(np.float64) / unit
@@ -215,10 +231,10 @@ def _rows(head: HeadModel) -> tuple[Array, Array]:
         np.stack([points[:, _AT[u], 1] - points[:, _AT[low], 1] for u, low in mesh.GAPS], 1),
         np.stack([between(f"lid_upper_{s}", f"lid_lower_{s}", 1) for s in ("left", "right")], 1),
     ]
-    place = np.array([[_SIGMA[_kind(p)]] * 3 for p in POINTS])
-    place[:, 2] = _SIGMA["depth"]
+    place = np.array([[sigma[_kind(p)]] * 3 for p in POINTS])
+    place[:, 2] = sigma["depth"]
     kinds = ("gap", "width", "chin", "side", "lid")
-    sure = [np.full(r.shape[1], _SIGMA[kind]) for kind, r in zip(kinds, rows[1:])]
+    sure = [np.full(r.shape[1], sigma[kind]) for kind, r in zip(kinds, rows[1:])]
     return np.concatenate(rows, axis=1).T, np.concatenate([place.ravel(), *sure])
 
 

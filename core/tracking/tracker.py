@@ -181,11 +181,9 @@ def film_points(video: str | os.PathLike[str], progress: Progress = silent) -> F
         UserError: the film is at fault, or there is no tracker (code 4).
 
     """
-    python = tracker_python()
     with tempfile.TemporaryDirectory(prefix="gmtalker-") as folder:
         points = Path(folder) / "points.npz"
-        _run([str(python), "-m", f"{__package__}.film", str(Path(video).absolute()), str(points)],
-             python, progress)  # fmt: skip
+        run_tracker(f"{__package__}.film", [str(Path(video).absolute()), str(points)], "faces", progress)
         with np.load(points, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
 
@@ -206,8 +204,21 @@ def tracker_python() -> Path:
     return python
 
 
-def _run(command: list[str], python: Path, progress: Progress) -> None:
-    """Run the tracker's process to its end, or end it with this one's work."""
+def run_tracker(module: str, arguments: list[str], stage: str, progress: Progress) -> None:
+    """Run a module in the tracker's environment to its end, or end it with this one's work.
+
+    Args:
+        module: says on stdout how far it is, as `.film` does.
+        arguments: its own; paths absolute.
+        stage: what ``progress`` is told.
+        progress: may raise to end it.
+
+    Raises:
+        UserError: what the module says, or there is no tracker (code 4).
+
+    """
+    python = tracker_python()
+    command = [str(python), "-m", module, *arguments]
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     quiet = {"GLOG_minloglevel": "3", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUTF8": "1",
              "PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": str(python.parents[1] / "cache")}  # fmt: skip
@@ -222,7 +233,7 @@ def _run(command: list[str], python: Path, progress: Progress) -> None:
                 said = json.loads(line)
                 if "error" in said:
                     raise UserError(*said["error"])
-                progress("faces", said["done"], said["total"])
+                progress(stage, said["done"], said["total"])
             code = process.wait()
         finally:
             process.kill()

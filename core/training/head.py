@@ -12,6 +12,7 @@ import copy
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,8 +179,12 @@ def train(
     config: HeadConfig,
     start: HeadNetwork | None = None,
     progress: Progress = silent,
+    watch: Callable[[HeadTrainer], None] | None = None,
 ) -> HeadNetwork:
-    """Trains on the set's frames that are not held out; states go to ``folder``."""
+    """Trains on the set's frames that are not held out; states go to ``folder``.
+
+    ``watch`` is called after each of them; it may raise `Cancelled` to end the training there.
+    """
     numbers, _ = data.split()
     if len(numbers) < plan.batch:
         raise UserError(f"'{data.folder}' has {len(numbers)} frames to train on, expected at least "
@@ -205,6 +210,8 @@ def train(
                 log.info("batch %d: loss %.4f, %.3f s a batch", trainer.step, trainer.mean, pace)
             if trainer.step % plan.save_every == 0:
                 trainer.save(state)
+                if watch:
+                    watch(trainer)
     except (KeyboardInterrupt, Cancelled):
         trainer.save(state)
         raise
@@ -234,12 +241,12 @@ def main(argv: list[str] | None = None) -> int:
     info = data.info
     card = AvatarCard(args.name or info.name, info.licence, info.source, info.consent, info.credits)
     avatar = save_avatar(args.out, card, info.camera, network, data.proxy)
-    _describe(avatar, data, plan)
+    describe(avatar, data, plan)
     log.info("wrote %s", args.out)
     return 0
 
 
-def _describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:
+def describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:
     """Puts the figures and the sheet beside the avatar, if frames were held out."""
     training, held = data.split()
     lines = [f"# {avatar.card.name}", "", avatar.card.source, avatar.card.consent, avatar.card.credits,
