@@ -45,8 +45,9 @@ PARTS = ("SPEECH", "HEAD", "BLINK", "GAZE")
 """Of a bake; speech carries the whole expression here."""
 DISTANCE = 1.05
 """Metres from the middle of the head to the camera: that of a portrait."""
-MARGIN = 1.25
-"""The picture's side, in units of the head's larger extent: room for hair and for motion."""
+MARGIN = 1.3
+"""The picture's side, in units of the head's extent from chin to crown or from ear to ear: room for
+hair and for motion."""
 ASKED = ("head_rotation", "head_translation")
 """What the character is driven by is kept beside where its head then is, as ``asked_...``."""
 CREDITS = "Head topology derived from ICT-FaceKit (MIT, USC Institute for Creative Technologies)."
@@ -92,12 +93,11 @@ def render_set(
             borrowed.set(bpy.context.scene, camera=camera)
             numbers = range(first, min(last or len(params["arkit"]), len(params["arkit"])) + 1)
             seconds = sets.render_frames(out, numbers, stage.show, progress)
+            sets.note_pace(out, info, seconds)
         finally:
             bpy.context.scene.camera = None
             bpy.data.cameras.remove(camera.data)
     bpy.context.view_layer.update()
-    if seconds:
-        sets.write_info(out, info | {"render_seconds": round(float(np.median(seconds)), 3)})
     return len(seconds)
 
 
@@ -134,7 +134,9 @@ def _plan(stage: _Stage, out: Path, size: int, count: int) -> tuple[sets.Params,
 def framing(made: Registration) -> dict[str, Any]:
     """A portrait camera that looks straight at the head, in the words of `set.json`."""
     arrays = made.arrays
-    place = arrays["vertices"][arrays["head_weight"] > 0.9].astype(np.float64)
+    place = arrays["vertices"].astype(np.float64)
+    chin = place[arrays["landmark_indices"][list(arrays["landmark_names"]).index("chin")]]
+    place = place[(arrays["head_weight"] > 0.9) & (place[:, 1] >= chin[1])]
     low, high = place.min(0), place.max(0)
     middle = (low + high) / 2
     half = MARGIN * float((high - low)[:2].max()) / 2

@@ -68,13 +68,14 @@ class _Teller:
     """How far it is and how long it will take, on stderr, every few seconds."""
 
     def __init__(self) -> None:
-        self.began = self.said = time.monotonic()
+        self.began = self.said = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self.said < 5 and done < total:
-            return
-        self.said, each = now, (now - self.began) / done
-        left = each * (total - done)
-        sys.stderr.write(f"{done} of {total} frames, {each:.1f} s each, {left / 60:.0f} min left\n")
-        sys.stderr.flush()
+        if done == 1:  # What came before, and the first frame's setting up, tell nothing of the rest.
+            self.began = self.said = now
+        elif now - self.said > 5 or done == total:
+            self.said, each = now, (now - self.began) / (done - 1)
+            left = each * (total - done) / 60
+            sys.stderr.write(f"{done} of {total} frames, {each:.1f} s each, {left:.0f} min left\n")
+            sys.stderr.flush()

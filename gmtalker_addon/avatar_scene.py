@@ -19,6 +19,7 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
+from ..core.arkit import ARKIT_NAMES
 from . import avatar_hair as hair
 from . import avatar_set as sets
 from .avatar_head import character_head, without
@@ -116,14 +117,18 @@ def show(rig: bpy.types.Object, params: dict[str, NDArray[np.float32]], row: int
     """Pose the character and let emotion and brows tell on her skin."""
     arkit = params["arkit"][row]
     pose_head(rig, arkit, params["gaze"][row], params["head_rotation"][row], params["head_translation"][row])
-    _, angry, _, disgusted, fear, happy, sad, surprised = (float(e) for e in params["emotion"][row])
+    _, angry, contempt, disgusted, fear, happy, sad, surprised = (float(e) for e in params["emotion"][row])
+    weight = dict(zip(ARKIT_NAMES, arkit.tolist()))
     down, up = float(arkit[:2].mean()), float(arkit[2:5].mean())
+    smile = (weight["mouthSmileLeft"] + weight["mouthSmileRight"]) / 2
+    sneer = (weight["noseSneerLeft"] + weight["noseSneerRight"]) / 2
     body = head_mesh(rig)
     body["flush"] = min(1.0, 0.9 * angry + 0.45 * happy + 0.2 * disgusted)
     body["pale"] = min(1.0, 0.9 * fear + 0.3 * surprised + 0.25 * sad)
-    body["crease_brow"] = min(1.0, down + 0.3 * angry)
+    body["crease_brow"] = min(1.0, down + 0.4 * angry + 0.2 * sad)
     body["crease_forehead"] = min(1.0, up + 0.2 * surprised)
-    body["wet_eyes"] = 0.8 * sad
+    body["crease_cheek"] = min(1.0, 0.5 * smile + 0.5 * sneer + 0.4 * (happy + disgusted) + 0.3 * contempt)
+    body["wet_eyes"] = min(1.0, 0.9 * sad + 0.3 * fear)
     body.update_tag()
 
 
@@ -163,6 +168,5 @@ def render_set(
     set_up_render(bpy.context.scene, size, samples, threads)
     numbers = range(first, (last or len(params["arkit"])) + 1)
     seconds = sets.render_frames(out, numbers, lambda row: show(rig, params, row), progress)
-    if seconds:
-        sets.write_info(out, info | {"render_seconds": round(float(np.median(seconds)), 3)})
+    sets.note_pace(out, info, seconds)
     return len(seconds)

@@ -2,7 +2,9 @@
 """A render set on disk: its plan, and its frames, made one by one and once only.
 
 The format is told in ``core/training/head_data.py``. A set that was begun goes on with the plan that
-it was begun with; several processes may fill one set.
+it was begun with; several processes may fill one set. `set.json` also says by what (`renderer`) and
+in which time (`render_seconds`, the median) a frame was made, for a neural stand-in to be weighed
+against.
 """
 
 from __future__ import annotations
@@ -91,6 +93,17 @@ def _write(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_bytes(content)
     os.replace(part, path)
+
+
+def note_pace(out: Path, info: dict[str, Any], seconds: list[float]) -> None:
+    """Writes down by what and how fast frames were made just now, if any were."""
+    scene = bpy.context.scene
+    engine, said = scene.render.engine, ""
+    if engine == "CYCLES":
+        engine, said = "Cycles", f", {scene.cycles.samples} samples a pixel"
+    if seconds:
+        median = round(float(np.median(seconds)), 3)
+        write_info(out, info | {"renderer": engine + said, "render_seconds": median})
 
 
 def frame_path(out: Path, number: int) -> Path:

@@ -70,7 +70,8 @@ def hairline(data: HeadData, points: Array) -> Array:
 def masks(data: HeadData) -> dict[str, Array]:
     """Point attributes (V,) of the skin.
 
-    `lips`, `mottle`, `flush`, `scalp`, `lid`, `crease_brow` and `crease_forehead` are 0..1; `brow` and `brow_width` are metres, as above.
+    `lips`, `mottle`, `flush`, `scalp`, `lid`, `crease_brow` and `crease_forehead` are 0..1; `brow` and `brow_width` are metres, as above;
+    `crease_cheek` is metres from the fold between nose and mouth corner.
     """
     points = np.asarray(data["vertices"], np.float64)
     skin = data["vertex_part"] == list(data["part_names"]).index("skin")
@@ -82,10 +83,12 @@ def masks(data: HeadData) -> dict[str, Array]:
         "flush": _flush(data, points),
         "scalp": smooth(hairline(data, points), -0.004, 0.008),
         "lid": _lid(data, points),
+        "crease_cheek": _fold(data, points),
         **_creases(data, points),
     }
     out = {name: np.where(skin, mask, 0.0) for name, mask in out.items()}
     out["brow_width"][~skin] = -1.0
+    out["crease_cheek"][~skin] = 0.1
     return out
 
 
@@ -140,6 +143,19 @@ def _lid(data: HeadData, points: Array) -> Array:
         distance = np.linalg.norm(away, axis=1) - float(data["eye_radius"])
         total += smooth(distance, 0.0035, 0.001) * (away[:, 2] > 0)
     return np.clip(total, 0.0, 1.0)
+
+
+def _fold(data: HeadData, points: Array) -> Array:
+    """(V,) metres in the picture's plane from the nasolabial fold; far away behind the face."""
+    unit = float(np.linalg.norm(data["eye_center"][0] - data["eye_center"][1]))
+    nose, corner = landmark(data, "nose_tip"), landmark(data, "lip_corner_left")
+    along = (0.29 * unit, abs(corner[0]) + 0.12 * unit, abs(corner[0]) + 0.17 * unit)
+    down = (nose[1] - 0.05 * unit, (nose[1] + corner[1]) / 2, corner[1] - 0.08 * unit)
+    height = np.linspace(0.0, 1.0, 40)
+    x, y = (np.interp(height, (0.0, 0.5, 1.0), values) for values in (along, down))
+    aside = np.abs(points[:, :1]) - x
+    away = np.sqrt(aside**2 + (points[:, 1:2] - y) ** 2).min(1)
+    return np.asarray(np.where(points[:, 2] > nose[2] - 0.8 * unit, away, 0.1))
 
 
 def _creases(data: HeadData, points: Array) -> dict[str, Array]:

@@ -28,7 +28,7 @@ EYES = (("eye_left", "eye.L"), ("eye_right", "eye.R"))
 """Part of the mesh, bone that turns it."""
 IRIS_ANGLE = 0.46
 """Radians from the middle of the pupil to the edge of the iris."""
-STATES = ("flush", "pale", "crease_brow", "crease_forehead", "wet_eyes")
+STATES = ("flush", "pale", "crease_brow", "crease_forehead", "crease_cheek", "wet_eyes")
 """Custom properties of the skin's mesh that its materials read, 0..1."""
 BROW_LINES = {
     "crease_brow": ("browDownLeft", "browDownRight"),

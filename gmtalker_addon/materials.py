@@ -4,7 +4,7 @@
 They read attributes that `head_object` writes: `rest` (metres, or the direction from the eye's
 centre on the eyes) so that patterns stick to a moving face, and the masks `brow`, `lips`, `flush`,
 `scalp` and `crease_*`; and custom properties of the object, so that a face can flush or frown:
-`flush`, `pale`, `crease_brow`, `crease_forehead`, `wet_eyes`.
+`flush`, `pale`, `crease_brow`, `crease_forehead`, `crease_cheek`, `wet_eyes`.
 """
 
 from __future__ import annotations
@@ -82,9 +82,12 @@ def _principled(g: Graph, colour: object, roughness: object, **more: object):
 def _skin(g: Graph, look: Look) -> None:
     rest = g.attribute("rest").outputs["Vector"]
     mask = {n: g.attribute(n).outputs["Fac"] for n in ("brow", "lips", "mottle", "flush", "scalp", "lid")}
-    state = {n: g.attribute(n, "OBJECT").outputs["Fac"] for n in ("flush", "pale")}
+    state = {n: g.attribute(n, "OBJECT").outputs["Fac"] for n in ("flush", "pale", "wet_eyes")}
+    depth = _creases(g, rest)
     colour = _skin_colour(g, look, rest, mask, state)
-    roughness, height = _relief(g, look, rest)
+    # A fold holds its own shadow, which relief alone does not cast.
+    colour = g.mix(g.math("MULTIPLY", depth, 0.45), colour, tuple(c * 0.35 for c in look.flush))
+    roughness, height = _relief(g, look, rest, depth)
     roughness = g.math("SUBTRACT", roughness, g.math("MULTIPLY", mask["lips"], 0.14))
     bump = g.node("ShaderNodeBump", {"Height": height, "Distance": 1.0, "Strength": 0.55})
     shader = _principled(
@@ -95,9 +98,9 @@ def _skin(g: Graph, look: Look) -> None:
     g.output(shader.outputs[0])
 
 
-def _relief(g: Graph, look: Look, rest):
+def _relief(g: Graph, look: Look, rest, depth):
     """Roughness, and height in metres."""
-    creases = _creases(g, rest)
+    creases = g.math("MULTIPLY", depth, -0.0014)
     if not look.pores:
         return 0.46, creases
     fine, pores = g.noise(rest, 420.0, 4.0), g.cells(rest, 900.0).outputs[0]
@@ -124,7 +127,8 @@ def _skin_colour(g: Graph, look: Look, rest, mask, state):
         colour = g.mix(g.math("MULTIPLY", spot, look.freckles), colour, (0.30, 0.14, 0.07))
     lip_tone = g.mix(g.smooth(mottle, 0.35, 0.7), tuple(c * 0.85 for c in look.lips), look.lips)
     colour = g.mix(mask["lips"], colour, lip_tone)
-    colour = g.mix(g.math("MULTIPLY", mask["lid"], 0.25), colour, tuple(c * 0.55 for c in look.flush))
+    sore = g.math("MULTIPLY_ADD", state["wet_eyes"], 0.6, 0.25)
+    colour = g.mix(g.math("MULTIPLY", mask["lid"], sore), colour, tuple(c * 0.55 for c in look.flush))
     brow = _brow_shadow(g, mask["brow"])
     colour = g.mix(g.math("MULTIPLY", brow, look.painted_brows), colour, look.brows)
     return g.mix(g.math("MULTIPLY", mask["scalp"], look.shadowed_scalp), colour, look.hair)
@@ -137,16 +141,18 @@ def _brow_shadow(g: Graph, height):
 
 
 def _creases(g: Graph, rest):
-    """Height (metres) of frown lines between the brows and of lines across the forehead."""
+    """Depth (0..1) of frown lines between the brows, lines across the forehead, and the folds from
+    the nose to the corners of the mouth."""
     x, y, _ = g.node("ShaderNodeSeparateXYZ", {0: rest}).outputs
     aside = g.math("SUBTRACT", g.math("ABSOLUTE", x), 0.0065)
     furrow = g.smooth(g.math("ABSOLUTE", aside), 0.0028, 0.0)
     wavy = g.math("ADD", g.math("MULTIPLY", y, 620.0), g.math("MULTIPLY", g.math("SINE", g.math("MULTIPLY", x, 90.0)), 0.7))
-    across = g.smooth(g.math("SINE", wavy), 0.45, 1.0)
-    total: object = 0.0
-    for name, line, depth in (("crease_brow", furrow, -0.0013), ("crease_forehead", across, -0.0009)):
+    across = g.math("MULTIPLY", g.smooth(g.math("SINE", wavy), 0.45, 1.0), 0.7)
+    fold = g.smooth(g.attribute("crease_cheek").outputs["Fac"], 0.0034, 0.0)
+    total = g.math("MULTIPLY", fold, g.attribute("crease_cheek", "OBJECT").outputs["Fac"])
+    for name, line in (("crease_brow", furrow), ("crease_forehead", across)):
         strength = g.math("MULTIPLY", g.attribute(name).outputs["Fac"], g.attribute(name, "OBJECT").outputs["Fac"])
-        total = g.math("ADD", g.math("MULTIPLY", g.math("MULTIPLY", line, strength), depth), total)
+        total = g.math("ADD", g.math("MULTIPLY", line, strength), total, clamp=True)
     return total
 
 

@@ -147,6 +147,7 @@ def test_a_set_is_rendered_once_and_the_scene_left_as_it_was(
     info = json.loads((tmp_path / "set.json").read_text())
     assert (info["name"], info["character"], info["size"]) == ("Head", "Head", SIZE)
     assert info["render_seconds"] > 0
+    assert info["renderer"] == "Cycles, 1 samples a pixel"
     frames = sorted(tmp_path.glob("frames/*"))
     assert [f.name for f in frames] == ["000001.png", "000002.png"]
     first, second = (f.read_bytes() for f in frames)

@@ -110,6 +110,19 @@ def test_missing_and_broken_head_files(heads: Any, module: Any, tmp_path: Path) 
     assert broken.value.code == 3
 
 
+def test_the_fold_of_the_cheek_runs_from_nose_to_mouth(module: Any) -> None:
+    masks = module("gmtalker_addon.head_masks")
+    data = module("gmtalker_addon.avatar_head").character_head()
+    fold = masks.masks(data)["crease_cheek"]
+    at = lambda name: np.linalg.norm(data["vertices"] - masks.landmark(data, name), axis=1)  # noqa: E731
+    skin = data["vertex_part"] == list(data["part_names"]).index("skin")
+    for side in ("left", "right"):
+        assert fold[skin & (at(f"lip_corner_{side}") < 0.012)].min() < 0.002
+        assert fold[skin & (at(f"brow_inner_{side}") < 0.01)].min() > 0.03
+    assert fold[skin & (at("chin") < 0.01)].min() > 0.02
+    assert (fold[~skin] == 0.1).all()
+
+
 def test_lids_of_the_character_clear_her_eyes(module: Any) -> None:
     data = module("gmtalker_addon.avatar_head").character_head()
     names, points = list(data["shape_names"]), data["vertices"].astype(np.float64)

@@ -304,7 +304,7 @@ def test_blenders_clock(text, seconds):
     assert math.isnan(found) if seconds is None else found == pytest.approx(seconds)
 
 
-def test_the_renderers_time_is_in_its_frames(footage):
+def test_the_renderers_time_is_in_its_frames_or_in_the_set(footage):
     data = load_set(footage)
     for number, seconds in ((1, "00:02.00"), (2, "00:04.00")):
         said = PngImagePlugin.PngInfo()
@@ -315,6 +315,10 @@ def test_the_renderers_time_is_in_its_frames(footage):
     seconds, note = character.renderer_seconds(data, [3])
     assert math.isnan(seconds)
     assert note == ""
+    said = json.loads((footage / "set.json").read_text("utf-8"))
+    said |= {"render_seconds": 5.5, "renderer": "Cycles, 20 samples a pixel"}
+    (footage / "set.json").write_text(json.dumps(said), "utf-8")
+    assert character.renderer_seconds(data, [1, 2]) == (5.5, "Cycles, 20 samples a pixel")
 
 
 def test_tracks_show_what_the_rows_show():

@@ -2,7 +2,8 @@
 """What a neural stand-in of a character is for: how much faster it is, and that its emotions can be told.
 
 - Time a frame: wall time of ``core render`` from tracks to PNG on disk, the first frame (which loads)
-  left out. The renderer's is what Blender wrote into each true frame (``RenderTime``), its mean.
+  left out. The renderer's is what ``set.json`` says, else Blender's notes in the true frames
+  (``RenderTime``), their mean.
   Where other work slows one of them, the processor's time tells more: the avatar's is measured, and
   the renderer's is taken as its time on all of this machine's cores.
 - Emotion sheet: one neutral voice is animated eight times with the same seed, each time with one emotion at
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import time
@@ -54,7 +56,13 @@ class Pace(NamedTuple):
 
 
 def renderer_seconds(data: RenderSet, numbers: Sequence[int]) -> tuple[float, str]:
-    """Mean seconds that Blender took for these frames, nan where they do not tell; samples a pixel, as text."""
+    """Seconds that Blender took for a frame, nan where nothing tells; by what, as text.
+
+    ``set.json`` tells, or what Blender wrote into the frames of sets that were made without.
+    """
+    made = json.loads((data.folder / "set.json").read_text(encoding="utf-8"))
+    if "render_seconds" in made:
+        return float(made["render_seconds"]), str(made.get("renderer", ""))
     found, samples = [], set()
     for number in numbers:
         with Image.open(data.folder / "frames" / f"{number:06d}.png") as image:
