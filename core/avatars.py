@@ -242,15 +242,18 @@ def _parsed(folder: Path, said: dict[str, Any]) -> Avatar:
 
 def _config(resolution: Any, sizes: dict[str, Any]) -> HeadConfig:
     """Sizes within what a head network can have; a foreign file must not fill the memory."""
+    sizes = {"alpha": False, **sizes}  # Avatars from before there was one have none.
     fields = {f.name for f in dataclasses.fields(HeadConfig)} - {"resolution"}
     if sizes.keys() != fields:
         raise ValueError(f"network: expected {sorted(fields)}, got {sorted(sizes)}")
     widths = tuple(_count(v, 1024) for v in sizes["widths"])
-    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths"}}
+    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths", "alpha"}}
+    if not isinstance(sizes["alpha"], bool):
+        raise ValueError(f"network: expected alpha true or false, got {sizes['alpha']!r}")
     pixels = _count(resolution, 1024)
     if not 2 <= len(widths) <= 9 or pixels % (1 << (len(widths) - 1)):
         raise ValueError(f"network: {pixels} pixels do not halve {len(widths) - 1} times")
-    return HeadConfig(resolution=pixels, widths=widths, **rest)
+    return HeadConfig(resolution=pixels, widths=widths, alpha=sizes["alpha"], **rest)
 
 
 def _count(value: Any, most: int) -> int:

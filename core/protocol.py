@@ -94,6 +94,8 @@ class RenderParams:
     """where the network runs: auto, cpu, cuda or mps"""
     into: str = ""
     """folder of a render set of footage: the frames are its first film's with the face in them"""
+    alpha: bool = False
+    """frames with alpha, for compositing"""
 
 
 T = TypeVar("T")

@@ -42,7 +42,7 @@ from .cli.guard import is_out_of_memory
 from .composite import paste
 from .conditioning import HeadRenderer
 from .engines import Engine, choose
-from .errors import UserError
+from .errors import ExitCode, UserError
 from .files import digest, write_bytes
 from .plate import Plate
 from .png import pack
@@ -131,16 +131,22 @@ def render(params: RenderParams, progress: Progress = silent) -> RenderResult:
         Cancelled: out of ``progress``; likewise.
 
     """
+    if params.alpha and params.into:
+        raise UserError("Frames pasted into a film have no alpha.", "Leave out --alpha or --into.",
+                        ExitCode.USAGE)  # fmt: skip
     if params.size not in SIZES:
         raise UserError(f"Expected a size of 256 or 512, got {params.size}.", "Choose one of them.")
     tracks = FaceTracks.load(params.tracks)
     first, last = _range(params.frames, len(tracks))
     avatar = find(params.avatar)
+    if params.alpha and not avatar.config.alpha:
+        raise UserError(f"The avatar '{avatar.card.name}' makes no alpha.",
+                        "Avatars made from footage do; leave out --alpha.")  # fmt: skip
     folder = Path(params.output)
     _make(folder)
     rows = Rows.of(tracks)
     plate = Plate.of(Path(params.into), tracks.fps) if params.into else None
-    setting = f"{PICTURE} {avatar.key} {params.size} {params.seed}"
+    setting = f"{PICTURE} {avatar.key} {params.size} {params.seed} {params.alpha}"
     if plate is not None:
         setting += f" {digest(plate.film)} {hashlib.sha256(plate.crops.tobytes()).hexdigest()}"
     ledger = Ledger(folder, setting)
@@ -281,6 +287,7 @@ def _frames(
             while asked and (len(asked) > AHEAD * engine.lanes or not batch):
                 numbers, pictures = asked.popleft()
                 for number, pixels in zip(numbers, pictures.result(), strict=True):
+                    pixels = pixels if params.alpha else pixels[..., :3]
                     path = folder / frame_name(number)
                     job = writing.submit(_write, pixels, next(behind), path, params.size)
                     written.append((number, job))
@@ -321,7 +328,7 @@ def _write(pixels: NDArray[np.uint8], behind: Behind, path: Path, size: int) -> 
     if behind is not None:
         pixels = paste(behind[0], pixels, behind[1].tolist())
     elif len(pixels) != size:
-        picture = Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS)
+        picture = Image.fromarray(np.ascontiguousarray(pixels)).resize((size, size), Image.Resampling.LANCZOS)
         pixels = np.asarray(picture)
     content = pack(pixels)
     write_bytes(path, content)

@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=natural, default=0, help="same seed, same frames (0)")
     parser.add_argument("--into", default="", metavar="SET",
                         help="paste the face into the film of this set of footage")  # fmt: skip
+    parser.add_argument("--alpha", action="store_true",
+                        help="write alpha too, for compositing, if the avatar has it")  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
                         help="where the network runs (auto: a GPU if there is one)")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="render again what is there")
@@ -39,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
         into=args.into,
+        alpha=args.alpha,
     )
     with reporting() as progress:
         result = render(params, progress)

@@ -31,7 +31,7 @@ class Engine(Protocol):
     def pictures(
         self, seen: Conditioning, emotion: Tensor, noise: Tensor
     ) -> NDArray[np.uint8]:
-        """(B, H, W, 3) sRGB, or 4 with alpha, if the network gives it.
+        """(B, H, W, 3) sRGB, or 4 with alpha, if the network has it.
 
         Args:
             seen: B frames, on `canvas`; at most `batch`.
@@ -66,12 +66,12 @@ class Pictures(nn.Module):
             noise: (1, n).
 
         Returns:
-            (B, H, W, 3) uint8.
+            (B, H, W, 3) uint8, or 4 with alpha.
 
         """
         style = self.network.style(emotion, noise.expand(emotion.shape[0], -1))
-        rgb: Tensor = self.network(planes.permute(0, 3, 1, 2), surface, card, style)
-        levels = (rgb.float().clamp(0, 1) * 255).round().to(torch.uint8)
+        made = self.network.layers(planes.permute(0, 3, 1, 2), surface, card, style)
+        levels = (made.float().clamp(0, 1) * 255).round().to(torch.uint8)
         return levels.permute(0, 2, 3, 1)
 
 

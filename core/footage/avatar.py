@@ -142,7 +142,7 @@ def make_avatar(
     said = {"steps": plan.steps, "batch": plan.batch, "seed": plan.seed, "set": data.folder.name}
     if _is_made(out, folder, said):
         return Made(load(out), prepared, tuple(read_curve(folder)), True)
-    sizes = config or HeadConfig(resolution=request.size)
+    sizes = config or HeadConfig(resolution=request.size, alpha=True)
     keeper = Keeper(data, folder)
     try:
         train(data, folder, plan, sizes, None, _ending(progress, minutes), keeper)

@@ -51,6 +51,8 @@ class HeadConfig:
     """Likewise."""
     backdrop_channels: int = 6
     """Of a picture that stays still: background and shoulders. Likewise."""
+    alpha: bool = False
+    """Whether the network also tells how much of each pixel the person fills."""
 
 
 class EmotionMapping(nn.Module):
@@ -162,12 +164,12 @@ class StyleUNet(nn.Module):
         # Full resolution comes from half by rearranging channels: wide layers there cost too much.
         self.spread = nn.Conv2d(widths[1], 4 * widths[0], 3, padding=1)
         self.finish = StyledConv(widths[0], widths[0], style, size)
-        self.colour = nn.Conv2d(widths[0], 3, 3, padding=1)
+        self.colour = nn.Conv2d(widths[0], 4 if config.alpha else 3, 3, padding=1)
         nn.init.zeros_(self.colour.weight)
         nn.init.zeros_(self.colour.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """(B, inside, H, W), (B, style) -> (B, 3, H, W)."""
+        """(B, inside, H, W), (B, style) -> (B, 3, H, W), or 4 with alpha."""
         skips = [F.leaky_relu(self.stem(x), SLOPE)]
         for down in self.downs:
             skips.append(down(skips[-1]))
@@ -212,6 +214,10 @@ class HeadNetwork(nn.Module):
             (B, 3, H, W) sRGB, about 0..1.
 
         """
+        return self.layers(planes, surface, card, style)[:, :3]
+
+    def layers(self, planes: Tensor, surface: Tensor, card: Tensor, style: Tensor) -> Tensor:
+        """Like `forward`, with alpha as a fourth channel if the network has it."""
         skin, hair, still = self.looked_up(planes, surface, card)
         parts = planes[:, -len(PARTS) :].float()
         covered = parts.sum(1, keepdim=True).clamp(0.0, 1.0)
@@ -225,8 +231,9 @@ class HeadNetwork(nn.Module):
             part.to(dtype=working, memory_format=torch.channels_last)
             for part in (planes, skin, hair, still)
         ]
-        colour: Tensor = self.unet(torch.cat(features, 1), style)
-        return base + colour.float() + 0.5
+        made = self.unet(torch.cat(features, 1), style).float()
+        rgb = base + made[:, :3] + 0.5
+        return torch.cat([rgb, covered + made[:, 3:]], 1) if self.config.alpha else rgb
 
     def looked_up(
         self, planes: Tensor, surface: Tensor, card: Tensor
@@ -239,19 +246,21 @@ class HeadNetwork(nn.Module):
         return skin, hair, self.backdrop.expand(batch, -1, -1, -1)
 
     def picture(self, conditioning: Conditioning, style: Tensor) -> Tensor:
-        """`forward` on a `Conditioning`."""
+        """`forward` on a `Conditioning`: no alpha."""
         rgb: Tensor = self(
             conditioning.planes, conditioning.surface, conditioning.card, style
         )
         return rgb
 
 
-def tiny_head_network(seed: int = 0) -> HeadNetwork:
+def tiny_head_network(seed: int = 0, alpha: bool = False) -> HeadNetwork:
     """A random network of a few thousand weights, 32x32 pixels, for tests."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = HeadNetwork(
-            HeadConfig(resolution=32, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8)
+            HeadConfig(
+                resolution=32, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8, alpha=alpha
+            )
         )
         nn.init.normal_(network.unet.colour.weight, std=0.1)
     return network.eval()

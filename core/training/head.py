@@ -93,8 +93,11 @@ class HeadTrainer:
         with autocast(torch.device("cpu")):
             noise = torch.randn(len(batch.emotion), self.network.config.noise)
             style = self.network.style(batch.emotion, noise)
-            rgb = self.network.picture(batch.conditioning, style)
-        loss = head_loss(rgb.float(), batch.truth, batch.attention, weights)
+            seen = batch.conditioning
+            made = self.network.layers(seen.planes, seen.surface, seen.card, style).float()
+        loss = head_loss(made[:, :3], batch.truth, batch.attention, weights)
+        if batch.mask is not None and self.network.config.alpha:
+            loss = loss + weights.alpha * (made[:, 3:] - batch.mask).abs().mean()
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.step += 1
@@ -235,7 +238,7 @@ def main(argv: list[str] | None = None) -> int:
     work = args.work or args.out
     work.mkdir(parents=True, exist_ok=True)
     start = load(args.start).network() if args.start else None
-    config = start.config if start else HeadConfig(resolution=data.info.size)
+    config = start.config if start else HeadConfig(resolution=data.info.size, alpha=data.footage)
     plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed)
     network = train(data, work, plan, config, start)
     info = data.info

@@ -33,6 +33,8 @@ class Batch:
     """(B, 3, H, W) sRGB 0..1"""
     attention: Tensor
     """(B, 1, H, W) 0..1"""
+    mask: Tensor | None
+    """(B, 1, H, W) 0..1, where the person is; of footage alone"""
 
 
 class HeadCache:
@@ -46,6 +48,7 @@ class HeadCache:
         self.renderer = HeadRenderer(data.proxy, data.info.camera, data.info.size)
         self.rows = data.rows(numbers)
         self.truth = torch.from_numpy(data.frames(numbers))
+        self.masks = torch.from_numpy(data.masks(numbers)) if data.footage else None
         planes, surfaces, attention = [], [], []
         for index in range(len(numbers)):
             progress("conditioning", index, len(numbers))
@@ -74,6 +77,7 @@ class HeadCache:
             torch.from_numpy(self.rows["emotion"][where]),
             self.truth[index].permute(0, 3, 1, 2).float() / 255,
             self.attention[index].float() / 255,
+            None if self.masks is None else self.masks[index][:, None].float() / 255,
         )
 
     def _pose(self, row: slice) -> tuple[Array, Array, Array, Array]:

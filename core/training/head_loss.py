@@ -25,6 +25,8 @@ class LossWeights:
     """Of 1 - SSIM."""
     features: float = 6.0
     """How much more mouth and eyes weigh at their middle than the rest of the picture."""
+    alpha: float = 0.3
+    """L1 of the alpha, where the network makes one."""
 
 
 def head_loss(rgb: Tensor, truth: Tensor, attention: Tensor, weights: LossWeights) -> Tensor:

@@ -96,18 +96,21 @@ def test_exporting_sends_nothing_and_needs_no_telemetry(monkeypatch: pytest.Monk
 
 
 def test_alpha_goes_through() -> None:
-    network = tiny_head_network()
-
-    class WithAlpha(torch.nn.Module):
-        config = network.config
-        style = network.style
-
-        def forward(self, *given: torch.Tensor) -> torch.Tensor:
-            rgb = network(*given)
-            return torch.cat([rgb, rgb[:, :1]], 1)
-
-    engine = TorchEngine(WithAlpha(), CPU, 1, 1)  # type: ignore[arg-type]
-    assert engine.pictures(*seen(6), NOISE).shape == (1, SIZE, SIZE, 4)
+    network = tiny_head_network(alpha=True)
+    conditioning, emotion = seen(6)
+    parts = conditioning.planes[:, -len(PARTS) :]
+    parts[:] = 0
+    parts[:, 0, 8:24] = 0.5
+    with torch.no_grad():
+        network.unet.colour.weight[3:] = 0
+    engines: list[Engine] = [TorchEngine(network, CPU, 1, 1)]
+    engines += [ExportedEngine(network, 1, 1)] if available() else []
+    for engine in engines:
+        made = engine.pictures(conditioning, emotion, NOISE)
+        assert made.shape == (1, SIZE, SIZE, 4)
+        # Before it has learned better, alpha is what the mesh covers.
+        assert np.abs(made[0, 8:24, :, 3].astype(int) - 128).max() <= 1
+        assert made[0, :8, :, 3].max() == 0
 
 
 def test_the_fastest_at_hand_is_chosen() -> None:

@@ -170,7 +170,7 @@ def test_from_set_to_measured_avatar(
     render_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("core.training.head.HeadConfig", lambda resolution: SMALL)
+    monkeypatch.setattr("core.training.head.HeadConfig", lambda **sizes: SMALL)
     folder = tmp_path / "toy"
     assert main(["--renders", str(render_set), "--out", str(folder), "--steps", "60",
                  "--work", str(tmp_path / "work")]) == 0  # fmt: skip

@@ -78,6 +78,24 @@ def test_frames_are_written_and_counted_from_one(params: RenderParams) -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith(("picturing", "writing"))]
 
 
+def test_alpha_where_it_is_asked_for(params: RenderParams, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no alpha") as error:
+        render(replace(params, alpha=True))
+    assert error.value.code == ExitCode.BAD_INPUT
+    card = AvatarCard("toy", "GPL-3.0-or-later", "toy", "no person", "")
+    head = Path(params.avatar) / "proxy.npz"
+    save_avatar(tmp_path / "cut out", card, Camera(), tiny_head_network(alpha=True), head)
+    params = replace(params, avatar=str(tmp_path / "cut out"), frames=(1, 2))
+    render(params)
+    assert Image.open(Path(params.output) / frame_name(1)).mode == "RGB"
+    assert render(replace(params, alpha=True)).rendered == 2
+    picture = Image.open(Path(params.output) / frame_name(1))
+    assert (picture.size, picture.mode) == ((256, 256), "RGBA")
+    with pytest.raises(UserError) as error:
+        render(replace(params, alpha=True, into=str(tmp_path)))
+    assert error.value.code == ExitCode.USAGE
+
+
 def test_the_face_moves(params: RenderParams) -> None:
     render(params)
     assert len(set(contents(params).values())) == FRAMES
