@@ -167,10 +167,8 @@ def set_up_render(
     )  # fmt: skip
     borrowed.keep(render, "filepath")
     picture = render.image_settings
-    if hasattr(picture, "media_type"):
-        borrowed.keep(picture, "file_format")
-        borrowed.set(picture, media_type="IMAGE")
-    borrowed.set(picture, file_format="PNG", color_mode="RGB", color_depth="8")
+    still = {"media_type": "IMAGE"} if hasattr(picture, "media_type") else {}
+    borrowed.set(picture, **still, file_format="PNG", color_mode="RGB", color_depth="8")
 
 
 @dataclass(frozen=True)
