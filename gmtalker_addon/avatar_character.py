@@ -13,9 +13,9 @@ Emotion weights are set on the character's own emotion properties, for drivers a
 
 from __future__ import annotations
 
-import logging
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -37,8 +37,6 @@ from . import blender_compat as compat
 from .borrowed import Borrowed
 from .channels import Channel, channels, space
 from .character import Character, resolve
-
-log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 PARTS = ("SPEECH", "HEAD", "BLINK", "GAZE")
@@ -110,8 +108,9 @@ def _check_same(out: Path, info: dict[str, Any], obj: bpy.types.Object, size: in
 
 def _plan(stage: _Stage, out: Path, size: int, count: int) -> tuple[sets.Params, dict[str, Any]]:
     """Measure the character, and write its head, its rows and what the set is."""
+    sys.stderr.write(f"Measuring '{stage.character.owner.name}' and planning {count} frames.\n")
     made = register(stage.face(), HeadModel.load())
-    log.info("head registered to within %.2f mm; %.4g units a metre", 1000 * made.error, made.scale)
+    sys.stderr.write(f"Its head is registered to within {1000 * made.error:.1f} mm.\n")
     params, info = sets.new_plan(count)
     params |= {f"asked_{name}": params[name] for name in ASKED}
     stage.take(params, made.scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,17 @@ def mesh_only(rigged: Any) -> Any:
     return body
 
 
+@pytest.fixture
+def shared(rigged: Any, module: Any, tmp_path: Path) -> Any:
+    """The head's turn shared with the neck, by a mapping file."""
+    mappings, character = (module(f"gmtalker_addon.{n}") for n in ("mapping", "character"))
+    found = mappings.match(*character.names_of(rigged))
+    path = tmp_path / "mapping.json"
+    mappings.save(replace(found, head=(("neck", 0.4), ("head", 0.6))), path)
+    rigged.gmtalker.mapping, rigged.gmtalker.mapping_file = "CUSTOM", str(path)
+    return rigged
+
+
 def projected(place: np.ndarray, camera: Any, size: int) -> np.ndarray:
     """(N, 2) pixels of world points, by Blender's own camera."""
     import bpy
@@ -69,7 +81,7 @@ def by_definition(place: np.ndarray, camera: dict[str, Any], size: int) -> np.nd
     return np.stack([size / 2 - focal * away[:, 0] / away[:, 2], size / 2 + focal * away[:, 1] / away[:, 2]], 1)
 
 
-@pytest.mark.parametrize("kind", ["rigged", "mesh_only"])
+@pytest.mark.parametrize("kind", ["rigged", "shared", "mesh_only"])
 def test_frames_show_what_the_proxy_does(
     avatars: Any, module: Any, request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -91,11 +103,14 @@ def test_frames_show_what_the_proxy_does(
         path.touch()
 
     monkeypatch.setattr(module("gmtalker_addon.avatar_set"), "render_still", render)
-    assert avatars.render_set(obj, tmp_path, 256, 5) == 5
-    info = json.loads((tmp_path / "set.json").read_text())
-    with np.load(tmp_path / "params.npz") as file:
+    out = tmp_path / "set"
+    assert avatars.render_set(obj, out, 256, 5) == 5
+    info = json.loads((out / "set.json").read_text())
+    with np.load(out / "params.npz") as file:
         params = dict(file)
-    model = module("core.head.model").HeadModel.load(tmp_path / "proxy.npz")
+    asked, was = params["asked_head_translation"], params["head_translation"]
+    assert np.allclose(asked, was, atol=0.002) == (kind != "shared")
+    model = module("core.head.model").HeadModel.load(out / "proxy.npz")
     posed = model.deform(*(params[n] for n in ("arkit", "gaze", "head_rotation", "head_translation")))
     marks = model.landmark_indices[[n != "chin" for n in model.landmark_names]]
     for row in range(5):
