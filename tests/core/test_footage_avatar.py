@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From films to an avatar, with a stand-in for the tracker's process, which needs no mediapipe."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.avatars import load
+from core.cli import main
+from core.errors import Cancelled, UserError
+from core.footage.avatar import BEST, CURVE, Keeper, make_avatar
+from core.footage.dataset import Request, prepare
+from core.models.head import HeadConfig
+from core.training.head import HeadTraining
+from tests.core.seen_faces import scan
+
+SIZE = 32
+TINY = HeadConfig(resolution=SIZE, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8)
+PLAN = HeadTraining(steps=6, batch=2, save_every=2, warm_up=1)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a script with a #! line")
+
+STAND_IN = """#!{python}
+import json, os, shutil, sys
+import numpy as np
+from PIL import Image
+folder, module, plan = os.path.dirname(__file__), sys.argv[2], json.load(open(sys.argv[3]))
+open(os.path.join(folder, "calls"), "a").write(module.split(".")[-1] + "\\n")
+if module.endswith("scan"):
+    for video, place in plan:
+        shutil.copy(os.path.join(folder, open(video).read().strip() + ".npz"), place)
+else:
+    size = plan["size"]
+    for film in plan["films"]:
+        for picture, number, x, y, width in film["pictures"]:
+            shade = np.full((size, size, 3), 90 + picture % 60, np.uint8)
+            Image.fromarray(shade).save("%s/%06d.png" % (plan["frames"], number))
+            Image.fromarray(shade[..., 0]).save("%s/%06d.png" % (plan["masks"], number))
+print(json.dumps(dict(done=1, total=1)))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder whose tracker is the stand-in: a film's text names what is seen in it."""
+    base = tmp_path / "home"
+    python = base / "tracker/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(STAND_IN.format(python=sys.executable), encoding="utf-8")
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    (base / "tracker.json").write_text("{}", encoding="utf-8")
+    np.savez(python.parent / "talk.npz", **scan(260))
+    nobody = scan(100)
+    nobody["points"][:] = np.nan
+    np.savez(python.parent / "nobody.npz", **nobody)
+    monkeypatch.setenv("GMTALKER_HOME", str(base))
+    return base
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> Request:
+    return Request((film(tmp_path, "talk"),), "me", SIZE, 12, "I agree.", "LicenseRef-Consent", "Nobody")
+
+
+def film(folder: Path, what: str) -> Path:
+    path = folder / f"{what}.mp4"
+    path.write_text(what, encoding="utf-8")
+    return path
+
+
+def calls(home: Path) -> list[str]:
+    return (home / "tracker/bin/calls").read_text().split()
+
+
+def test_a_set_is_made_once(home: Path, request_: Request, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    done = prepare(request_, work)
+    data = done.data
+    assert str(done.findings[0]).startswith("260 of 260 pictures used")
+    training, held = data.split()
+    assert 10 <= len(training) <= 12
+    assert len(held) == 47  # two of eleven pieces
+    assert data.info.films == (str(tmp_path / "talk.mp4"),)
+    assert (data.info.consent, data.info.credits) == ("I agree.", "Nobody")
+    rows = data.params
+    np.testing.assert_array_equal(rows["picture"], np.arange(260))
+    np.testing.assert_allclose(rows["time"], np.arange(260) / 25, atol=1e-5)
+    assert np.abs(np.median(rows["head_translation"], axis=0)).max() < 1e-6
+    assert np.abs(rows["head_rotation"].mean(0)).max() < 0.01
+    assert set(rows["emotion"][:, 0]) == {1}
+    assert data.masks(held[:2]).shape == (2, SIZE, SIZE)
+    assert calls(home) == ["scan", "cut"]
+    before = {p.name: p.read_bytes() for p in data.folder.glob("*.*")}
+    (data.folder / "frames" / f"{held[0]:06d}.png").unlink()
+    again = prepare(request_, work)
+    assert calls(home) == ["scan", "cut", "cut"]
+    assert again.data.numbers == data.numbers
+    for path in data.folder.glob("*.*"):
+        path.unlink()
+    prepare(request_, work)
+    assert {p.name: p.read_bytes() for p in data.folder.glob("*.*")} == before
+
+
+def test_an_avatar_is_made_and_goes_on(home: Path, request_: Request, tmp_path: Path) -> None:
+    out, work = tmp_path / "out/me", tmp_path / "work"
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("training", 5):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        make_avatar(request_, out, work, PLAN, config=TINY, progress=stop)
+    early = load(out)  # usable, of the best so far
+    assert early.card.consent == "I agree."
+    made = make_avatar(request_, out, work, PLAN, config=TINY)
+    assert [point[0] for point in made.curve] == [2, 4, 6]
+    assert not made.skipped
+    assert (out / "card.md").read_text().startswith("# me")
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.height > 2 * SIZE
+    whole = make_avatar(request_, tmp_path / "out/other", tmp_path / "elsewhere", PLAN, config=TINY)
+    assert whole.avatar.key == made.avatar.key
+    assert make_avatar(request_, out, work, PLAN, config=TINY).skipped
+    assert not make_avatar(request_, out, work, PLAN, config=TINY, overwrite=True).skipped
+    assert load(out).key == made.avatar.key
+
+
+def test_the_clock_ends_the_training(home: Path, request_: Request, tmp_path: Path) -> None:
+    made = make_avatar(request_, tmp_path / "me", tmp_path / "work", PLAN, minutes=1e-6, config=TINY)
+    assert 1 <= made.curve[-1][0] < PLAN.steps
+    assert load(tmp_path / "me").key == made.avatar.key
+    done = make_avatar(request_, tmp_path / "me", tmp_path / "work", PLAN, config=TINY)
+    assert done.curve[-1][0] == PLAN.steps
+    assert not done.skipped
+
+
+def test_the_best_is_kept(home: Path, request_: Request, tmp_path: Path) -> None:
+    from core.models.head import HeadNetwork
+
+    data = prepare(request_, tmp_path / "work").data
+    good, bad = HeadNetwork(TINY).eval(), HeadNetwork(TINY).eval()
+    for value, network in ((-0.05, good), (0.4, bad)):
+        network.unet.colour.bias.data.fill_(value)
+    keeper = Keeper(data, tmp_path)
+    keeper.judge(good, 2, 0.5)
+    best = (tmp_path / BEST).read_bytes()
+    keeper.judge(bad, 4, 0.4)
+    assert (tmp_path / BEST).read_bytes() == best
+    (_, _, high), (_, _, low) = json.loads((tmp_path / CURVE).read_text())
+    assert high > low + 3
+    keeper.judge(good, 2, 0.5)  # a run that goes on from batch 2
+    assert [point[0] for point in keeper.curve] == [2]
+
+
+def test_without_consent_nothing_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["avatar", "from-video", str(film(tmp_path, "talk")), "-o", str(tmp_path / "me")]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "--consent FILE" in told
+    empty = tmp_path / "empty.txt"
+    empty.write_text(" \n")
+    assert main([*words, "--consent", str(empty)]) == 2
+    assert main([*words, "--consent", str(tmp_path / "none.txt")]) == 3
+    assert not (tmp_path / "me").exists()
+
+
+def test_a_film_of_nobody(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    consent = tmp_path / "consent.txt"
+    consent.write_text("I agree.")
+    words = ["avatar", "from-video", str(film(tmp_path, "nobody")), "-o", str(tmp_path / "me")]
+    assert main([*words, "--consent", str(consent)]) == 3
+    told = capsys.readouterr().err.splitlines()
+    assert "got 0.0 s in" in told[-1]
+    assert "100 pictures without a face" in told[-1]
+
+
+def test_no_such_film(home: Path, tmp_path: Path) -> None:
+    gone = Request((tmp_path / "gone.mp4",), "me", SIZE, 12, "I agree.")
+    with pytest.raises(UserError, match="There is no file"):
+        prepare(gone, tmp_path / "work")
