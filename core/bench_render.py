@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -19,7 +20,7 @@ import torch
 
 from .arkit import EMOTIONS, EXPRESSION_NAMES
 from .avatars import Avatar, save_avatar
-from .evaluation.cost import CORES, run
+from .evaluation.cost import CORES, Cost, run
 from .evaluation.table import Row, Target, at_least, at_most
 from .models.head import HeadConfig, HeadNetwork
 from .precision import has_bfloat16
@@ -101,12 +102,18 @@ def render_rows(avatar: Avatar, folder: Path, size: int, machine: Machine) -> li
     rate, engine = network_rate(subject, machine.cores)
     processor = 1000 * (whole.processor - first.processor) / FRAMES
     return [
-        Row(heading, "tracks to PNG on disk, frames/s", FRAMES / (whole.wall - first.wall), machine.rate(size),
+        Row(heading, "tracks to PNG on disk, frames/s", rate_of(first, whole), machine.rate(size),
             {"processor ms a frame": processor}, subject.card.source if subject is not avatar else ""),
         Row(heading, "network alone, frames/s", rate, machine.network_rate(size), note=engine),
         Row(heading, "start-up, s", first.wall, beside={"processor": first.processor}),
         Row(heading, "peak memory, GB", whole.memory / 1e9, machine.memory()),
     ]  # fmt: skip
+
+
+def rate_of(first: Cost, whole: Cost) -> float:
+    """Frames a second beyond the first; nan where other work made the start the longer run."""
+    took = whole.wall - first.wall
+    return FRAMES / took if took > 0 else math.nan
 
 
 def untrained(avatar: Avatar, folder: Path, size: int) -> Avatar:

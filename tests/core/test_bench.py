@@ -100,6 +100,12 @@ def test_frames_of_another_size_come_from_an_untrained_network(
     assert load(made).config.resolution == 256
 
 
+def test_a_start_longer_than_the_whole_tells_no_rate() -> None:
+    slow, quick = Cost(9.0, 2.0, 1e9), Cost(8.0, 3.0, 1e9)
+    assert math.isnan(bench_render.rate_of(slow, quick))
+    assert bench_render.rate_of(quick, slow) == pytest.approx(bench_render.FRAMES)
+
+
 def test_targets_are_for_the_machine_that_they_name() -> None:
     slow = Machine(torch.device("cpu"), bfloat16=False, cores=2)
     assert [str(m.rate(256)) for m in (CPU, slow)] == [">= 20", ">= 10"]
