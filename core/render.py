@@ -10,7 +10,7 @@ depend on which others are made with it. When a GPU's memory runs out the batch 
 frame; only then it is an error.
 
 At 256 pixels, milliseconds of one core a frame: conditioning 19, network 23 (bfloat16) or 61
-(float32, see `core.engines.exported`), PNG and file 3.
+(float32, see `core.engines.exported`), PNG and file 3; with everything between, 46 or 94.
 
 Beside them, ``frames.json`` tells of each what it was made from and the SHA-256 of its file; a frame
 that is there, whole, and made from the same is left alone.

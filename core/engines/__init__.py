@@ -15,8 +15,8 @@ from .exported import ExportedEngine, available
 from .plain import TorchEngine
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-MOST_LANES = 4
-"""Each lane holds the network's pictures in between: 50 MB at 256 pixels, 200 MB at 512."""
+MOST_PIXELS = 8 * 256 * 256
+"""Of all lanes together: each holds what the network makes in between, some 100 MB at 256 pixels."""
 
 __all__ = ["DEVICES", "Engine", "choose"]
 
@@ -44,7 +44,7 @@ def choose(network: HeadNetwork, device: str = "auto") -> Engine:
     cores = _cores()
     if device == "mps":
         return TorchEngine(network, torch.device("mps"), lanes=1, threads=cores)
-    lanes = min(cores, MOST_LANES)
+    lanes = max(1, min(cores, MOST_PIXELS // network.config.resolution**2))
     if available():
         return ExportedEngine(network, lanes, cores // lanes)
     return TorchEngine(network, torch.device("cpu"), lanes, cores // lanes)
