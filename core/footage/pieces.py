@@ -227,7 +227,7 @@ def _remarks(scan: Scan, cuts: list[int], soft: int, size: int) -> tuple[str, ..
     steps = np.diff(scan["times"])
     uneven = len(steps) > 1 and np.ptp(steps) > 0.5 * np.median(steps)
     said = (
-        (bool(cuts), f"{len(cuts)} cuts"),
+        (bool(cuts), f"cuts: {len(cuts)}"),
         (bool(scan["woven"]), "interlaced, fields woven"),
         (bool(scan["bright"]), "high dynamic range, brought to sRGB"),
         (uneven, "variable frame rate, pictures kept at their own times"),

@@ -54,7 +54,7 @@ def test_a_cut_parts_the_pieces() -> None:
     pieces, told = used(film)
     assert [(p.first, p.last) for p in pieces] == [(0, 74), (75, 149)]
     assert pieces[1].crop[0] > pieces[0].crop[0] + 30
-    assert "1 cuts" in told
+    assert "cuts: 1" in told
 
 
 def test_a_face_that_jumps_is_a_cut_too() -> None:
