@@ -222,6 +222,7 @@ def main(argv: list[str] | None = None) -> int:
     clips = load_clips(cache)
     known = [c for c in clips if not is_test(c) and c.speaker != args.leave_out]
     lips, config = LipMap.from_head(), ExpressionConfig(components=args.components)
+    torch.manual_seed(args.seed)
     network = ExpressionNetwork(config)
     if args.lips:
         kept = ExpressionModel.load(args.lips).network.state_dict()

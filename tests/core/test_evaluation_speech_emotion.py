@@ -157,13 +157,13 @@ def test_lips_are_averaged_about_each_step():
 def test_common_classes_only():
     def examples(labels):
         count = len(labels)
-        return decoupling.Examples(np.arange(count)[:, None], np.arange(count)[:, None], np.array(labels))
+        return decoupling.Examples({"lip": np.arange(count)[:, None]}, np.array(labels))
 
     seen, unseen, classes = decoupling.common(examples([3, 3, 7, 7, 9, 9]), examples([9, 9, 3, 3, 7, 5]), 2)
     assert classes == 2
     assert seen.label.tolist() == [0, 0, 1, 1]
     assert unseen.label.tolist() == [1, 1, 0, 0]
-    assert unseen.lip[:, 0].tolist() == [0, 1, 2, 3]
+    assert unseen.features["lip"][:, 0].tolist() == [0, 1, 2, 3]
 
 
 def test_a_head_is_probed_for_what_it_carries():
@@ -171,8 +171,9 @@ def test_a_head_is_probed_for_what_it_carries():
     label = rng.integers(4, size=800)
 
     def part(half):
-        return decoupling.Examples(np.eye(4)[label][half] + 0.1 * rng.standard_normal((400, 4)),
-                                   rng.standard_normal((400, 4)), label[half])  # fmt: skip
+        features = {"lip": np.eye(4)[label][half] + 0.1 * rng.standard_normal((400, 4)),
+                    "expression": rng.standard_normal((400, 4))}  # fmt: skip
+        return decoupling.Examples(features, label[half])
 
     seen, unseen = part(slice(0, 400)), part(slice(400, 800))
     assert min(decoupling.probe(seen, unseen, "lip", 4).values()) > 0.7
@@ -181,5 +182,5 @@ def test_a_head_is_probed_for_what_it_carries():
 
 def test_silence_is_no_sound_to_probe_for():
     kinds = np.array([KIND_NAMES.index("SIL"), M, AA])
-    steps = decoupling.Steps(np.zeros((3, 2)), np.zeros((3, 2)), kinds)
+    steps = decoupling.Steps({"lip": np.zeros((3, 2))}, kinds)
     assert decoupling.sounds([steps, steps]).label.tolist() == [M, AA, M, AA]

@@ -6,7 +6,8 @@ w their width, ^ the prediction at the film's instants:
 
 - r = pearson(g^, g); velocity r = pearson(dg^, dg), dg[t] = (g[t+1] - g[t-1]) / 2; width
   r = pearson(w^, w). All at lag 0, silences included. While speaking: r over the frames of speech.
-- amplitude = std(g^) / std(g).
+- amplitude = std(g^) / std(g); while speaking: of the frames of speech alone, for a speaker whose
+  lips rest open moves them less than one who shuts them, however wide both speak.
 - lag = argmax_l r(g^(t + l), g(t)), l = -200 .. 200 ms in steps of 5; positive is late. Its spread is
   the interquartile range over clips.
 - jitter = J(g^) / J(g), J(x) the share of energy from 12 Hz on (``signals.jitter``); medians over
@@ -65,6 +66,7 @@ class Likeness(NamedTuple):
     lag: float
     """ms"""
     speaking_r: float
+    speaking_amplitude: float
     jitter: float
     film_jitter: float
     own_jitter: float
@@ -80,6 +82,7 @@ def likeness(found: Lips, clip: TrackedClip) -> Likeness:
         correlation(gap, clip.gap), velocity_correlation(gap, clip.gap),
         correlation(width, clip.width), amplitude(gap, clip.gap),
         1000 * lag(at, found.gap, clip.times, clip.gap), correlation(gap[talk], clip.gap[talk]),
+        amplitude(gap[talk], clip.gap[talk]),
         jitter(gap, _FILM_RATE), jitter(clip.gap, _FILM_RATE), jitter(found.gap, RATE),
     )  # fmt: skip
 
@@ -162,6 +165,7 @@ def medians(heading: str, found: list[Likeness], least: tuple[float, float, floa
         Row(heading, "r of the lip width", middle(found, "width_r"), at_least(least[2])),
         Row(heading, "r of the lip gap while speaking", middle(found, "speaking_r")),
         Row(heading, "amplitude, over the film's", middle(found, "amplitude"), Target(0.9, 1.1)),
+        Row(heading, "amplitude while speaking", middle(found, "speaking_amplitude")),
         Row(heading, "lag, ms", middle(found, "lag"), Target(-10, 10)),
         Row(heading, "lag, interquartile range, ms", quartiles_apart(lags), at_most(20)),
         Row(heading, "jitter, over the film's", ratio, at_most(1.2)),

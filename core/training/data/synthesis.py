@@ -29,8 +29,7 @@ log = logging.getLogger(__name__)
 
 Samples = npt.NDArray[np.float32]
 
-FLITE_VOICES: Final = {"slt": 0.02, "rms": 0.015, "awb": 0.0, "kal16": 0.0}
-"""seconds by which each voice is heard later than it says"""
+FLITE_VOICES: Final = ("slt", "rms", "awb", "kal16")
 ESPEAK_VOICES: Final = (
     "en-us+f2", "en-us+m3", "en-us+klatt2", "en-gb-scotland+f5", "en-us+m7", "de+f3", "de+m1", "fr+f4",
     "fr+m2", "es+m5", "es+f2", "it+f5", "it+m4",
@@ -81,7 +80,7 @@ def flite(text: str, voice: str, stretch: float) -> tuple[Samples, list[Phone]]:
     start, length = 0.0, len(samples) / SAMPLE_RATE
     for item in said.split():
         label, _, until = item.rpartition(":")
-        end = min(float(until) + FLITE_VOICES[voice], length)
+        end = min(float(until), length)
         phones += spread(from_arpabet(label), start, end)
         start = end
     return samples, phones
