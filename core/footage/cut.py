@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ExitCode, UserError
 from ..files import written_beside
+from ..tracking.child import Tell, telling
 from ..tracking.pictures import Image, opened
 
 Floats = npt.NDArray[np.float32]
@@ -92,30 +91,26 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("plan", type=Path)
     plan: dict[str, Any] = json.loads(parser.parse_args(argv).plan.read_text(encoding="utf-8"))
 
-    def tell(**said: Any) -> None:
-        sys.stdout.write(json.dumps(said) + "\n")
-        sys.stdout.flush()
+    return telling(lambda tell: cut_all(plan, tell))
 
+
+def cut_all(plan: dict[str, Any], tell: Tell) -> None:
+    """Cut every picture of a plan out of its film."""
     cutter, done = Cutter(plan["size"]), 0
     total = sum(len(film["pictures"]) for film in plan["films"])
     for film in plan["films"]:
         wanted = {picture: (number, x, y, width) for picture, number, x, y, width in film["pictures"]}
-        try:
-            with opened(film["path"]) as reel:
-                for index, (image, _) in enumerate(reel):
-                    if index in wanted:
-                        number, x, y, width = wanted.pop(index)
-                        frame, mask = cutter.cut(image, x, y, width)
-                        write_png(mask, Path(plan["masks"]) / f"{number:06d}.png")
-                        write_png(frame, Path(plan["frames"]) / f"{number:06d}.png")
-                        done += 1
-                        tell(done=done, total=total)
-                    if not wanted:
-                        break
-        except UserError as error:
-            tell(error=[error.message, error.hint])
-            return ExitCode.BAD_INPUT
-    return ExitCode.DONE
+        with opened(film["path"]) as reel:
+            for index, (image, _) in enumerate(reel):
+                if index in wanted:
+                    number, x, y, width = wanted.pop(index)
+                    frame, mask = cutter.cut(image, x, y, width)
+                    write_png(mask, Path(plan["masks"]) / f"{number:06d}.png")
+                    write_png(frame, Path(plan["frames"]) / f"{number:06d}.png")
+                    done += 1
+                    tell(done=done, total=total)
+                if not wanted:
+                    break
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -25,8 +24,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ExitCode, UserError
+from ..errors import UserError
 from ..tracking import mesh
+from ..tracking.child import Tell, telling
 from ..tracking.film import NOWHERE, Film, pixels, save
 from ..tracking.pictures import HLG, PQ, Image, opened
 
@@ -157,23 +157,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("plan", type=Path)
     plan = json.loads(parser.parse_args(argv).plan.read_text(encoding="utf-8"))
 
-    def tell(**said: Any) -> None:
-        sys.stdout.write(json.dumps(said) + "\n")
-        sys.stdout.flush()
+    def work(tell: Tell) -> None:
+        for index, (video, place) in enumerate(plan):
 
-    for index, (video, place) in enumerate(plan):
+            def within(done: int, total: int, index: int = index) -> None:
+                # Films count alike: how long the others are is not known yet.
+                tell(done=1000 * index + 1000 * done // total, total=1000 * len(plan))
 
-        def within(done: int, total: int, index: int = index) -> None:
-            # Films count alike: how long the others are is not known yet.
-            tell(done=1000 * index + 1000 * done // total, total=1000 * len(plan))
-
-        try:
             save(scan(video, within), place)
-        except UserError as error:
-            tell(error=[error.message, error.hint])
-            return ExitCode.BAD_INPUT
-    tell(done=1000 * len(plan), total=1000 * len(plan))
-    return ExitCode.DONE
+        tell(done=1000 * len(plan), total=1000 * len(plan))
+
+    return telling(work)
 
 
 if __name__ == "__main__":

@@ -17,18 +17,17 @@ from monocular video on mobile GPUs"; lips, lids and irises refined as in Grishc
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ExitCode, UserError
+from ..errors import UserError
 from ..files import written_beside
 from ..progress import Progress, silent
+from .child import Tell, telling
 from .pictures import opened
 
 Film = dict[str, npt.NDArray[Any]]
@@ -103,17 +102,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("points", type=Path)
     args = parser.parse_args(argv)
 
-    def tell(**said: Any) -> None:
-        sys.stdout.write(json.dumps(said) + "\n")
-        sys.stdout.flush()
-
-    try:
+    def work(tell: Tell) -> None:
         film = track_film(args.video, lambda stage, done, total: tell(done=done, total=total))
         save(film, args.points)
-    except UserError as error:
-        tell(error=[error.message, error.hint])
-        return ExitCode.BAD_INPUT
-    return ExitCode.DONE
+
+    return telling(work)
 
 
 if __name__ == "__main__":

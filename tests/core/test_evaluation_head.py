@@ -333,7 +333,7 @@ def test_tracks_show_what_the_rows_show():
 
 def test_the_pace_is_that_of_core_render(avatar):
     pace = character.pace(avatar, design_poses(PoseDesign(count=4)))
-    assert 0 < pace.wall < 10
+    assert pace.wall > 0
     assert pace.processor > 0
     assert math.isnan(character.pace(avatar, design_poses(PoseDesign(count=1))).wall)
 
