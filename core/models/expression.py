@@ -105,15 +105,15 @@ class ExpressionModel:
         around = -(-self.config.context // LATENT_STRIDE) * LATENT_STRIDE
         low, high = max(first - around, 0), min(last + around, len(emotions[0]))
         heard = self.network.encoder(features[None, low * STEM_STRIDE : high * STEM_STRIDE])
-        mouth = self.network.speech(heard.lip).clamp(0, 1)
+        mouth = heard.mouth.clamp(0, 1)
         mixture = self.network.mapper(heard.expression)
         drift = noise[None, low // LATENT_STRIDE : -(-high // LATENT_STRIDE)]
         keep = slice(first - low, last - low)
         faces = []
         for weights in emotions:
             code = self.network.draw(mixture, weights[None, low:high], drift)
-            face = mouth + self.network.decoder(code, heard.lip)
-            faces.append(face[0, keep].clamp(0, 1))
+            face = self.network.expressed(code, mouth, weights[None, low:high])
+            faces.append(face[0, keep])
         return faces[0], faces[1], torch.sigmoid(heard.activity)[0, keep]
 
 

@@ -2,11 +2,12 @@
 """GMEG, the Gaussian-mixture expression generator of GMTalker (arXiv 2312.07669): the network.
 
 An audio encoder with two heads that share nothing (the decoupling of EmotiveTalk's V-AID, arXiv
-2411.16726): the lip head hears phones at 50 Hz, the expression head tone and rhythm at 10 Hz. The
-lip head alone makes the neutral mouth. A transformer maps the expression head to a Gaussian mixture
-with one component per emotion, weighted by the emotion weights of each frame; a decoder turns a
-latent drawn from it and the lip features into what the emotion adds to the face. So no emotion can
-move the lips' timing. The paper's own sizes are not published; these are ours.
+2411.16726), each with a bottleneck: the lip head hears phones at 50 Hz and passes on the neutral
+mouth alone, not the tone in which something is said; the expression head hears the levels of a few
+wide bands over half a second, not the phones. A transformer maps the expression head to a Gaussian
+mixture with one component per emotion, weighted by the emotion weights of each frame; a decoder
+turns a latent drawn from it and the neutral mouth into what the emotion adds to the face. So no
+emotion can move the lips' timing. The paper's own sizes are not published; these are ours.
 
 Rates: features 100 Hz (F frames), coefficients 50 Hz (T = ceil(F / 2)), latent 10 Hz
 (S = ceil(T / 5)). Attention reaches over a fixed band, so a cut into chunks with enough context
@@ -16,6 +17,7 @@ gives the same coefficients as the whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import torch
@@ -23,8 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..arkit import EMOTIONS, EXPRESSION_NAMES
-from ..features import FEATURES, FRAME_RATE
+from ..features import FEATURES, FRAME_RATE, MELS
 from ..phones import KIND_NAMES
+from .blocks import BandAttention, ResidualBlock
 from .mixture import mixture_moments
 
 COEFFICIENT_RATE: Final = 50
@@ -35,8 +38,15 @@ STEM_STRIDE: Final = FRAME_RATE // COEFFICIENT_RATE
 """feature frames per coefficient frame"""
 _MIDDLE, _SPREAD = 0.55, 0.3
 """of the features over many voices"""
-_TONE_WINDOW = 2 * LATENT_STRIDE * STEM_STRIDE - 1
-"""feature frames that a step of the expression head hears as one mean (0.19 s): longer than a phone"""
+_TONE_STEPS = 3
+_TONE_WINDOW = 2 * _TONE_STEPS * LATENT_STRIDE * STEM_STRIDE - 1
+"""feature frames that a step of the expression head hears as one mean (0.59 s): some six phones. Over
+0.19 s and every mel band a probe told phones from the head 20 points over chance."""
+_FELT = 0.25
+"""weight of all emotions but neutral below which less and less is added to the mouth: the decoder is
+not exact enough to leave neutral lips just as they touch"""
+_MOUTH_SCALE = 4.0
+"""brings the coefficients of a mouth to the size of a latent"""
 
 
 @dataclass(frozen=True)
@@ -44,13 +54,15 @@ class ExpressionConfig:
     """Sizes of the network."""
 
     width: int = 192
-    """channels of the lip encoder"""
+    """channels of the lip head"""
     lip_width: int = 64
-    """channels of the lip features"""
+    """channels of the lip features, from which mouth, activity and kinds of sound are read"""
     lip_dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 1)
-    """dilation of each residual block of the lip encoder"""
+    """dilation of each residual block of the lip head"""
     mouth_width: int = 96
     """channels of the mouth decoder"""
+    tone_bands: tuple[int, ...] = (0, 4, 8, 16, 32, 64)
+    """edges of the wide bands that the expression head hears, in mel bands"""
     tone_width: int = 48
     """channels of the expression head"""
     tone_dilations: tuple[int, ...] = (1, 2)
@@ -89,9 +101,9 @@ class ExpressionConfig:
     def context(self) -> int:
         """Coefficient frames of sound that a frame depends on, to either side."""
         steps = 2 * sum(self.tone_dilations) + self.band * self.mapper_layers
-        tone = LATENT_STRIDE * (1 + steps + 1)  # its window, and the interpolation between steps
+        tone = LATENT_STRIDE * (_TONE_STEPS + steps + 1)  # its window, and the interpolation between steps
         decoder = 2 + 2 * sum(self.decoder_dilations)
-        return max(tone, 1 + 2 * sum(self.lip_dilations)) + decoder + LATENT_STRIDE
+        return max(tone, self.lip_context) + decoder + LATENT_STRIDE
 
     @property
     def lip_look_ahead(self) -> float:
@@ -100,19 +112,21 @@ class ExpressionConfig:
 
     @property
     def code(self) -> int:
-        """Channels of what the decoder is given beside the lip features."""
+        """Channels of what the decoder is given beside the mouth."""
         return self.latent + (len(self.emotions) if self.components == "single" else 0)
 
 
 class Heard(NamedTuple):
     """What the audio encoder makes of a voice."""
 
-    lip: Tensor
-    """(B, T, lip_width) what the lips do"""
-    expression: Tensor
-    """(B, S, tone_width) tone and rhythm"""
+    mouth: Tensor
+    """(B, T, E) coefficients of the neutral mouth, not yet clipped to 0..1"""
     activity: Tensor
     """(B, T) logit that somebody is speaking"""
+    kinds: Tensor
+    """(B, T, kinds) logits of the kind of sound"""
+    expression: Tensor
+    """(B, S, tone_width) tone and rhythm"""
 
 
 class Mixture(NamedTuple):
@@ -124,112 +138,24 @@ class Mixture(NamedTuple):
     """(B, S, K, Z)"""
 
 
-class ResidualBlock(nn.Module):
-    """Norm, dilated convolution over time, pointwise mixing; (B, T, C) -> (B, T, C)."""
-
-    def __init__(self, width: int, dilation: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.over_time = nn.Conv1d(width, width, 5, padding=2 * dilation, dilation=dilation)
-        self.mix = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the block."""
-        # In memory order before the GELU, whose gradient is ten times slower otherwise.
-        y = self.over_time(self.norm(x).transpose(1, 2)).transpose(1, 2).contiguous()
-        mixed: Tensor = self.mix(functional.gelu(y))
-        if self.training:  # whole channels of a window
-            mixed = mixed * self.dropout(torch.ones_like(mixed[:, :1]))
-        return x + mixed
-
-
-class BandAttention(nn.Module):
-    """Self-attention within a band, position known only as a distance; (B, S, C) -> (B, S, C).
-
-    Without absolute positions or reach beyond the band, a chunk gives what the whole gives.
-    """
-
-    def __init__(self, width: int, heads: int, band: int) -> None:
-        super().__init__()
-        self.heads, self.band = heads, band
-        self.norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.by_distance = nn.Parameter(torch.zeros(heads, 2 * band + 1))
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend and feed forward, both residual."""
-        batch, steps, width = x.shape
-        at = torch.arange(steps, device=x.device)
-        distance = at[None, :] - at[:, None]
-        bias = self.by_distance[:, distance.clamp(-self.band, self.band) + self.band]
-        bias = bias.masked_fill(distance.abs() > self.band, -1e9)  # (heads, S, S)
-        split = self.query_key_value(self.norm(x)).reshape(batch, steps, 3, self.heads, -1)
-        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, S, C / heads)
-        score = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5 + bias
-        y = (torch.softmax(score, -1) @ v).transpose(1, 2).reshape(batch, steps, width)
-        x = x + self.out(y)
-        further: Tensor = self.feed_forward(x)
-        return x + further
-
-
-class LipEncoder(nn.Module):
-    """Features (B, F, FEATURES) -> lip features (B, T, lip_width)."""
+class LipHead(nn.Module):
+    """Features (B, F, FEATURES) -> mouth, activity and kinds of sound as in :class:`Heard`."""
 
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
         width = config.width
         self.stem = nn.Conv1d(FEATURES, width, 5, stride=STEM_STRIDE, padding=2)
         self.blocks = nn.Sequential(*(ResidualBlock(width, d, 0.1) for d in config.lip_dilations))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.lip_width))
-
-    def forward(self, centred: Tensor) -> Tensor:
-        """Encode centred features."""
-        x = functional.gelu(self.stem(centred.transpose(1, 2)).transpose(1, 2).contiguous())
-        lip: Tensor = self.out(self.blocks(x))
-        return lip
-
-
-class ToneEncoder(nn.Module):
-    """Features (B, F, FEATURES) -> tone and rhythm (B, S, tone_width).
-
-    It hears means over windows longer than a phone, so that little of what is said gets through.
-    """
-
-    def __init__(self, config: ExpressionConfig) -> None:
-        super().__init__()
-        width = config.tone_width
-        self.mean = nn.AvgPool1d(_TONE_WINDOW, LATENT_STRIDE * STEM_STRIDE, _TONE_WINDOW // 2,
-                                 count_include_pad=False)  # fmt: skip
-        self.into = nn.Linear(FEATURES, width)
-        self.blocks = nn.Sequential(*(ResidualBlock(width, d, 0.1) for d in config.tone_dilations))
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, centred: Tensor) -> Tensor:
-        """Encode centred features."""
-        x = self.mean(centred.transpose(1, 2)).transpose(1, 2)
-        tone: Tensor = self.norm(self.blocks(functional.gelu(self.into(x))))
-        return tone
-
-
-class AudioEncoder(nn.Module):
-    """Features (B, F, FEATURES) -> :class:`Heard`."""
-
-    def __init__(self, config: ExpressionConfig) -> None:
-        super().__init__()
-        self.lip = LipEncoder(config)
-        self.tone = ToneEncoder(config)
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.lip_width), nn.GELU())
         self.activity = nn.Linear(config.lip_width, 1)
+        self.kinds = nn.Linear(config.lip_width, len(config.kinds))
+        self.mouth = MouthDecoder(config)
 
-    def forward(self, features: Tensor) -> Heard:
-        """Encode a voice."""
-        centred = (features - _MIDDLE) / _SPREAD
-        lip = self.lip(centred)
-        return Heard(lip, self.tone(centred), self.activity(functional.gelu(lip))[..., 0])
+    def forward(self, centred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Hear what the lips do in centred features."""
+        x = functional.gelu(self.stem(centred.transpose(1, 2)).transpose(1, 2).contiguous())
+        lip = self.out(self.blocks(x))
+        return self.mouth(lip), self.activity(lip)[..., 0], self.kinds(lip)
 
 
 class MouthDecoder(nn.Module):
@@ -246,9 +172,54 @@ class MouthDecoder(nn.Module):
 
     def forward(self, lip: Tensor) -> Tensor:
         """Decode."""
-        x = self.into(functional.gelu(lip).transpose(1, 2)).transpose(1, 2)
+        x = self.into(lip.transpose(1, 2)).transpose(1, 2)
         coefficients: Tensor = self.out(self.block(x))
         return coefficients
+
+
+class ToneHead(nn.Module):
+    """Features (B, F, FEATURES) -> tone and rhythm (B, S, tone_width).
+
+    It hears the means of wide bands and of the energy over windows longer than phones, so that
+    little of what is said gets through.
+    """
+
+    bands: Tensor
+
+    def __init__(self, config: ExpressionConfig) -> None:
+        super().__init__()
+        width, edges = config.tone_width, config.tone_bands
+        bands = torch.zeros(FEATURES, len(edges))
+        for number, (low, high) in enumerate(pairwise(edges)):
+            bands[low:high, number] = 1 / (high - low)
+        bands[MELS:, -1] = 1  # the energy
+        self.register_buffer("bands", bands, persistent=False)
+        self.mean = nn.AvgPool1d(_TONE_WINDOW, LATENT_STRIDE * STEM_STRIDE, _TONE_WINDOW // 2,
+                                 count_include_pad=False)  # fmt: skip
+        self.into = nn.Linear(len(edges), width)
+        self.blocks = nn.Sequential(*(ResidualBlock(width, d, 0.1) for d in config.tone_dilations))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, centred: Tensor) -> Tensor:
+        """Hear the tone of centred features."""
+        x = self.mean((centred @ self.bands).transpose(1, 2)).transpose(1, 2)
+        tone: Tensor = self.norm(self.blocks(functional.gelu(self.into(x))))
+        return tone
+
+
+class AudioEncoder(nn.Module):
+    """Features (B, F, FEATURES) -> :class:`Heard`."""
+
+    def __init__(self, config: ExpressionConfig) -> None:
+        super().__init__()
+        self.lips = LipHead(config)
+        self.tone = ToneHead(config)
+
+    def forward(self, features: Tensor) -> Heard:
+        """Encode a voice."""
+        centred = (features - _MIDDLE) / _SPREAD
+        mouth, activity, kinds = self.lips(centred)
+        return Heard(mouth, activity, kinds, self.tone(centred))
 
 
 class MixtureMapper(nn.Module):
@@ -277,41 +248,47 @@ class MixtureMapper(nn.Module):
 
 
 class PosteriorEncoder(nn.Module):
-    """Training only: true coefficients (B, T, E) and lip features -> mean, log variance of z."""
+    """Training only: what emotion truly adds (B, T, E) and the mouth -> mean, log variance of z."""
 
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
         width = config.decoder_width
-        self.into = nn.Linear(len(config.coefficients) + config.lip_width, width)
+        self.into = nn.Linear(2 * len(config.coefficients), width)
         self.block = ResidualBlock(width, 1)
         self.pool = nn.Conv1d(
             width, 2 * config.latent, 2 * LATENT_STRIDE - 1, LATENT_STRIDE, LATENT_STRIDE - 1
         )
 
-    def forward(self, coefficients: Tensor, lip: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, added: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance, (B, S, Z) each."""
-        x = self.block(functional.gelu(self.into(torch.cat([coefficients, lip], -1))))
+        x = self.block(functional.gelu(self.into(torch.cat([added, mouth], -1) * _MOUTH_SCALE)))
         mean, log_var = self.pool(functional.gelu(x).transpose(1, 2)).transpose(1, 2).chunk(2, -1)
         return mean, 4 * torch.tanh(log_var / 4) - 2
 
 
 class Decoder(nn.Module):
-    """Code (B, S, config.code) and lip features (B, T, C) -> what emotion adds (B, T, E)."""
+    """Code (B, S, config.code) and mouth (B, T, E) in 0..1 -> what emotion adds (B, T, E).
+
+    A linear basis of expressions, as a 3DMM has one, and what depends on the mouth beside it: the
+    means of the mixture move on a line from one emotion to another, and so does the basis' face.
+    """
 
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
         width = config.decoder_width
-        self.into = nn.Conv1d(config.lip_width + config.code, width, 5, padding=2)
+        self.into = nn.Conv1d(len(config.coefficients) + config.code, width, 5, padding=2)
         self.blocks = nn.Sequential(*(ResidualBlock(width, d) for d in config.decoder_dilations))
         self.out = nn.Sequential(
             nn.LayerNorm(width), nn.GELU(), nn.Linear(width, len(config.coefficients))
         )
+        self.basis = nn.Linear(config.code, len(config.coefficients))
 
-    def forward(self, code: Tensor, lip: Tensor) -> Tensor:
+    def forward(self, code: Tensor, mouth: Tensor) -> Tensor:
         """Decode."""
-        x = torch.cat([functional.gelu(lip), _to_frames(code, lip.shape[1])], -1)
+        code = _to_frames(code, mouth.shape[1])
+        x = torch.cat([mouth * _MOUTH_SCALE, code], -1)
         x = self.blocks(self.into(x.transpose(1, 2)).transpose(1, 2))
-        coefficients: Tensor = self.out(x)
+        coefficients: Tensor = self.basis(code) + self.out(x)
         return coefficients
 
 
@@ -327,20 +304,18 @@ def _to_frames(latent: Tensor, frames: int) -> Tensor:
 class ExpressionNetwork(nn.Module):
     """The whole generator."""
 
+    spoken: Tensor
+    """(E,) whether speech moves a coefficient"""
+
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = AudioEncoder(config)
-        self.phones = nn.Linear(config.lip_width, len(config.kinds))
-        self.speech = MouthDecoder(config)
         self.mapper = MixtureMapper(config)
         self.posterior = PosteriorEncoder(config)
         self.decoder = Decoder(config)
-
-    def kinds(self, lip: Tensor) -> Tensor:
-        """Which kind of sound is heard: lip features (B, T, C) -> logits (B, T, kinds)."""
-        logits: Tensor = self.phones(functional.gelu(lip))
-        return logits
+        spoken = [n.startswith(("jaw", "mouth", "tongue")) for n in config.coefficients]
+        self.register_buffer("spoken", torch.tensor(spoken), persistent=False)
 
     def draw(self, mixture: Mixture, weights: Tensor, noise: Tensor) -> Tensor:
         """Code (B, S, config.code): mean of the mixture plus noise times its deviation.
@@ -366,6 +341,20 @@ class ExpressionNetwork(nn.Module):
         strongest = functional.one_hot(weights.argmax(-1), weights.shape[-1])
         return torch.cat([latent, strongest.to(latent)], -1)
 
+    def expressed(self, code: Tensor, mouth: Tensor, weights: Tensor) -> Tensor:
+        """The face with what emotion adds, (B, T, E) in 0..1; a neutral mouth is left alone.
+
+        Args:
+            code: (B, S, config.code)
+            mouth: (B, T, E) in 0..1
+            weights: (B, T, K) emotion weights of sum 1, neutral first
+
+        """
+        felt = ((1 - weights[..., :1]) / _FELT).clamp(max=1)
+        added = self.decoder(code, mouth) * torch.where(self.spoken, felt, 1.0)
+        face: Tensor = (mouth + added).clamp(0, 1)
+        return face
+
     def forward(self, features: Tensor, weights: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Animate: the path that is exported.
 
@@ -380,5 +369,5 @@ class ExpressionNetwork(nn.Module):
         """
         heard = self.encoder(features)
         code = self.draw(self.mapper(heard.expression), weights, noise)
-        face = self.speech(heard.lip).clamp(0, 1) + self.decoder(code, heard.lip)
-        return face.clamp(0, 1), torch.sigmoid(heard.activity)
+        mouth = heard.mouth.clamp(0, 1)
+        return self.expressed(code, mouth, weights), torch.sigmoid(heard.activity)

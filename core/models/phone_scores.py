@@ -34,6 +34,6 @@ def phone_scores(
         low, high = max(first - around, 0), min(last + around, count)
         features = log_mel(samples, level, low * STEM_STRIDE, min(high * STEM_STRIDE, frames))
         heard = model.network.encoder(torch.from_numpy(features)[None])
-        logits = model.network.kinds(heard.lip)[0, first - low : last - low]
+        logits = heard.kinds[0, first - low : last - low]
         parts.append(torch.log_softmax(logits, -1).numpy())
     return np.concatenate(parts)

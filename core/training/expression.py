@@ -47,7 +47,7 @@ from .expression_losses import FaceLoss, FaceWeights, LipLoss, LipWeights
 
 log = logging.getLogger(__name__)
 
-_LIPS = ("encoder.lip", "encoder.activity", "speech", "phones")
+_LIPS = "encoder.lips"
 """what of the network belongs to the lips"""
 _EVERY = 50
 """steps between lines in the log"""
@@ -66,7 +66,7 @@ def train_lips(
     rate: float = 2e-3, seconds: float = 2.0, rounds: int = 4, augment: bool = True, workers: int = 1,
     report: Report | None = None,
 ) -> ExpressionNetwork:  # fmt: skip
-    """Lip encoder and mouth decoder; the rest of the network stays random.
+    """The lip head; the rest of the network stays random.
 
     Args:
         clips: to train on, also such whose mouths are unknown
@@ -86,7 +86,7 @@ def train_lips(
     torch.manual_seed(seed)
     network = ExpressionNetwork(config)
     average = deepcopy(network).eval()
-    loss = LipLoss(lips, config, LipWeights())
+    loss = LipLoss(lips, LipWeights())
     told, untold = ([c for c in clips if is_untold(c) is u] for u in (False, True))
 
     def batches() -> Iterator[Batch]:
@@ -97,7 +97,7 @@ def train_lips(
                               augment=augment)  # fmt: skip
             yield from windows.stream(workers)
 
-    _descend(network, average, _LIPS, loss, lambda batch, _: loss(network, batch), batches(), steps, rate,
+    _descend(network, average, (_LIPS,), loss, lambda batch, _: loss(network, batch), batches(), steps, rate,
              report)  # fmt: skip
     return average
 
@@ -111,7 +111,7 @@ def train_faces(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     average = deepcopy(network).eval()
-    network.encoder.lip.requires_grad_(False)
+    network.encoder.lips.requires_grad_(False)
     loss = FaceLoss(lips, network.config, FaceWeights())
     windows = Windows(clips, lips, seconds, size=size, steps=steps, seed=seed, augment=augment, faces=True)
     parts = ("encoder.tone", "mapper", "posterior", "decoder")
@@ -160,7 +160,7 @@ def label(clips: list[Clip], network: ExpressionNetwork) -> list[Clip]:
     labelled = []
     for clip in clips:
         heard = network.encoder(torch.from_numpy(log_mel(clip.samples))[None])
-        mouth = network.speech(heard.lip)[0].clamp(0, 1).numpy()
+        mouth = heard.mouth[0].clamp(0, 1).numpy()
         awake = torch.sigmoid(heard.activity[0]).numpy()
         labelled.append(replace(clip, mouth=mouth[: len(clip.mouth)], awake=awake[: len(clip.mouth)]))
     return labelled
@@ -206,7 +206,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--components", choices=("mixture", "single"), default="mixture",
                         help="single: one Gaussian and a one-hot emotion, for comparison")  # fmt: skip
     parser.add_argument("--lip-steps", type=int, default=14000)
-    parser.add_argument("--face-steps", type=int, default=700)
+    parser.add_argument("--face-steps", type=int, default=1500)
     parser.add_argument("--leave-out", default="", metavar="SPEAKER", help="one more speaker not to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")

@@ -2,6 +2,7 @@
 """The generator: shapes, ranges, repeatability, chunks, emotion weights, silence, ONNX, checkpoints."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import onnxruntime
@@ -10,7 +11,7 @@ import torch
 
 from core.arkit import EMOTIONS, EXPRESSION_NAMES
 from core.errors import ExitCode, UserError
-from core.features import log_mel
+from core.features import FEATURES, log_mel
 from core.lips import INDEX, LipMap
 from core.models.checkpoint import save_checkpoint
 from core.models.expression import (
@@ -91,6 +92,24 @@ def test_seed_and_temperature(model):
 def test_neutral_expression_is_the_speech(model):
     found = model.predict(voice(2))
     np.testing.assert_allclose(found.expression, found.speech, atol=1e-6)
+
+
+def test_a_neutral_mouth_is_left_alone_and_a_little_emotion_moves_it_a_little():
+    network = tiny_expression_model().network
+    mouth = torch.full((1, 50, len(EXPRESSION_NAMES)), 0.5)
+    code = torch.randn(1, 10, network.config.code)
+
+    def moved(happy):
+        weights = torch.zeros(1, 50, len(EMOTIONS))
+        weights[..., 0], weights[..., EMOTIONS.index("happy")] = 1 - happy, happy
+        with torch.inference_mode():
+            return (network.expressed(code, mouth, weights) - mouth)[..., MOUTH]
+
+    full = moved(1.0)
+    free = full.abs() < 0.49  # not cut off at 0 or 1
+    assert moved(0.0).abs().max() == 0
+    assert full[free].abs().max() > 0.01
+    torch.testing.assert_close(moved(0.125)[free], full[free] / 2, atol=1e-6, rtol=1e-4)
 
 
 def test_emotion_does_not_part_lips_that_speech_shuts():
@@ -190,3 +209,16 @@ def test_missing_and_damaged_checkpoints(model, tmp_path):
     with pytest.raises(UserError) as caught:
         ExpressionModel.load(path)
     assert caught.value.code == ExitCode.MISSING
+
+
+def test_the_expression_head_hears_nothing_finer_than_its_bands_and_windows():
+    network = tiny_expression_model().network
+    rng = np.random.default_rng(5)
+    features = rng.uniform(0, 1, (1, 400, FEATURES)).astype(np.float32)
+    other = features.copy()
+    for low, high in pairwise(network.config.tone_bands):  # other sounds of the same colour
+        other[..., low:high] = other[..., low:high][..., rng.permutation(high - low)]
+    with torch.inference_mode():
+        heard, changed = (network.encoder(torch.from_numpy(f)) for f in (features, other))
+    torch.testing.assert_close(heard.expression, changed.expression, rtol=1e-4, atol=1e-4)
+    assert (heard.mouth - changed.mouth).abs().max() > 1e-3
