@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ from ..progress import Progress, silent
 from ..raster import Camera
 from .head_cache import Batch, HeadCache, shuffled
 from .head_data import RenderSet, load_set, write_design
-from .head_loss import LossWeights, head_loss
+from .head_loss import TERMS, LossWeights, head_loss
 from .head_poses import PoseDesign
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class HeadTraining:
     otherwise move every weight by full steps, and the network would begin anew."""
     save_every: int = 100
     """Batches between the states that a resumed run starts from."""
+    losses: LossWeights = field(default_factory=LossWeights)
+    """What to train towards."""
 
 
 class HeadTrainer:
@@ -199,14 +201,13 @@ def train(
         trainer.resume(state)
         log.info("goes on from batch %d", trainer.step)
     each = len(cache) // plan.batch
-    weights = LossWeights()
     began, first = time.monotonic(), trainer.step
     try:
         while trainer.step < plan.steps:
             epoch, place = divmod(trainer.step, each)
             order = shuffled(len(cache), plan.seed, epoch)
             rows = order[place * plan.batch : (place + 1) * plan.batch]
-            trainer.train_step(cache.batch(rows), weights)
+            trainer.train_step(cache.batch(rows), plan.losses)
             progress("training", trainer.step, plan.steps)
             if trainer.step % 50 == 0:
                 pace = (time.monotonic() - began) / (trainer.step - first)
@@ -239,7 +240,8 @@ def main(argv: list[str] | None = None) -> int:
     work.mkdir(parents=True, exist_ok=True)
     start = load(args.start).network() if args.start else None
     config = start.config if start else HeadConfig(resolution=data.info.size, alpha=data.footage)
-    plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed)
+    losses = LossWeights().without(args.without) if args.without else LossWeights()
+    plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed, losses=losses)
     network = train(data, work, plan, config, start)
     info = data.info
     card = AvatarCard(args.name or info.name, info.licence, info.source, info.consent, info.credits)
@@ -275,6 +277,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=HeadTraining.steps, help="batches")
     parser.add_argument("--batch", type=int, default=HeadTraining.batch, help="frames a batch")
     parser.add_argument("--rate", type=float, default=HeadTraining.rate, help="of learning")
+    parser.add_argument("--without", choices=TERMS, metavar="TERM",
+                        help=f"leave a term of the loss out, for comparison: {', '.join(TERMS)}")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of the processor")
     return parser

@@ -3,16 +3,22 @@
 
 A perceptual loss on a downloaded network (VGG, LPIPS) would bring its weights and its licence. What
 it adds to an L1 loss is that edges and texture count at every scale; here the bands of a Laplacian
-pyramid and local structure (SSIM) say so directly.
+pyramid and local structure (SSIM) say so directly. Of what no frame foretells (grain, single hairs)
+all of these ask for the mean, which is a blur: how strong the finest bands are in each small square
+says that something is there, wherever it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+SQUARE = 8
+"""Pixels: side of the squares in which the strength of a band is taken."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,22 @@ class LossWeights:
     """L1 of the Laplacian pyramid's bands, finest first."""
     structure: float = 0.15
     """Of 1 - SSIM."""
+    grain: tuple[float, ...] = (1.0, 0.5)
+    """L1 of the strengths of the bands, finest first: the mean of their magnitude in a square."""
     features: float = 6.0
     """How much more mouth and eyes weigh at their middle than the rest of the picture."""
     alpha: float = 0.3
     """L1 of the alpha, where the network makes one."""
+
+    def without(self, term: str) -> LossWeights:
+        """The loss less one term, to tell what it is good for."""
+        share = getattr(self, term)
+        nothing: dict[str, Any] = {term: (0.0,) * len(share) if isinstance(share, tuple) else 0.0}
+        return replace(self, **nothing)
+
+
+TERMS = tuple(field.name for field in fields(LossWeights))
+"""What can be left out."""
 
 
 def head_loss(rgb: Tensor, truth: Tensor, attention: Tensor, weights: LossWeights) -> Tensor:
@@ -42,14 +60,29 @@ def head_loss(rgb: Tensor, truth: Tensor, attention: Tensor, weights: LossWeight
     weight = 1.0 + weights.features * attention
     weight = weight / weight.mean()
     error = rgb - truth
-    loss = (error.abs() * weight).mean()
+    loss = (error.abs() * weight).mean() + grain(rgb, truth, weights.grain)
     # The pyramid is linear, so the bands of the error are the errors of the bands.
     for share in weights.bands:
-        coarse = F.avg_pool2d(error, 2)
-        band = error - F.interpolate(coarse, scale_factor=2.0, mode="nearest")
+        error, band = split(error)
         loss = loss + share * (band.abs() * weight).mean()
-        error, weight = coarse, F.avg_pool2d(weight, 2)
+        weight = F.avg_pool2d(weight, 2)
     return loss + weights.structure * (1.0 - structure(rgb, truth)).mean()
+
+
+def split(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C, H, W) -> half its size, and the band of the Laplacian pyramid that this leaves out."""
+    coarse = F.avg_pool2d(picture, 2)
+    return coarse, picture - F.interpolate(coarse, scale_factor=2.0, mode="nearest")
+
+
+def grain(rgb: Tensor, truth: Tensor, shares: tuple[float, ...]) -> Tensor:
+    """How far the strengths of the finest bands are apart, a share for each, finest first."""
+    apart = rgb.new_zeros(())
+    for share in shares:
+        (rgb, made), (truth, true) = split(rgb), split(truth)
+        strength = F.avg_pool2d(made.abs(), SQUARE) - F.avg_pool2d(true.abs(), SQUARE)
+        apart = apart + share * strength.abs().mean()
+    return apart
 
 
 def structure(a: Tensor, b: Tensor) -> Tensor:

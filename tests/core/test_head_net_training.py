@@ -23,7 +23,7 @@ from core.toy_head import write_toy_head
 from core.training.head import STATE, HeadTraining, main, train
 from core.training.head_cache import HeadCache, shuffled
 from core.training.head_data import load_set, write_design
-from core.training.head_loss import LossWeights, head_loss, structure
+from core.training.head_loss import TERMS, LossWeights, grain, head_loss, structure
 from core.training.head_poses import PoseDesign, design_poses
 
 SIZE = 32
@@ -134,6 +134,21 @@ def test_loss_is_nothing_for_the_truth_and_grows_at_the_features() -> None:
     near[:, :, 10:14, 10:14] += 0.2
     far[:, :, 20:24, 20:24] += 0.2
     assert head_loss(near, truth, spots, weights) > 2 * head_loss(far, truth, spots, weights)
+
+
+def test_loss_would_have_grain_somewhere_rather_than_nowhere() -> None:
+    def grained(seed: int) -> torch.Tensor:
+        return 0.5 + 0.2 * torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+    assert grain(grained(1), grained(2), (1.0, 0.5)) < 0.3 * grain(torch.full((2, 3, SIZE, SIZE), 0.5), grained(2), (1.0, 0.5))
+    assert grain(grained(1), grained(1), (1.0, 0.5)) == 0
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_is_left_out(term: str) -> None:
+    whole, less = LossWeights(), LossWeights().without(term)
+    assert not np.any(getattr(less, term))
+    assert all(getattr(less, t) == getattr(whole, t) for t in TERMS if t != term)
 
 
 def test_structure_is_one_for_equals_and_less_for_blur() -> None:
