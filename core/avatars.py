@@ -41,6 +41,8 @@ FORMAT = "gmtalker-avatar"
 VERSION = 1
 NETWORK = "head.safetensors"
 PROXY = "proxy.npz"
+MOST_LOOKS = 65536
+"""Films that an avatar can be made from, and one more."""
 SHIPPED = Path(__file__).parent / "avatars"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,63}")
 _HINT = "Get the avatar again from whoever made it, or make it again with 'core train head'."
@@ -242,12 +244,13 @@ def _parsed(folder: Path, said: dict[str, Any]) -> Avatar:
 
 def _config(resolution: Any, sizes: dict[str, Any]) -> HeadConfig:
     """Sizes within what a head network can have; a foreign file must not fill the memory."""
-    sizes = {"alpha": False, **sizes}  # Avatars from before there was one have none.
+    sizes = {"alpha": False, "looks": 1, **sizes}  # As avatars have it from before there were these.
     fields = {f.name for f in dataclasses.fields(HeadConfig)} - {"resolution"}
     if sizes.keys() != fields:
         raise ValueError(f"network: expected {sorted(fields)}, got {sorted(sizes)}")
     widths = tuple(_count(v, 1024) for v in sizes["widths"])
-    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths", "alpha"}}
+    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths", "alpha", "looks"}}
+    rest["looks"] = _count(sizes["looks"], MOST_LOOKS)
     if not isinstance(sizes["alpha"], bool):
         raise ValueError(f"network: expected alpha true or false, got {sizes['alpha']!r}")
     pixels = _count(resolution, 1024)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 import imageio_ffmpeg
 import numpy as np
@@ -33,6 +33,8 @@ class Plate:
     """(N,) seconds, of the set's frames from this film."""
     crops: NDArray[np.float32]
     """(N, 4) x, y, width, height in pixels."""
+    look: ClassVar[int] = 1
+    """Of an avatar made from this set: that of its first film."""
 
     @staticmethod
     def of(folder: Path, fps: Fraction) -> Plate:

@@ -44,6 +44,7 @@ from .conditioning import HeadRenderer
 from .engines import Engine, choose
 from .errors import ExitCode, UserError
 from .files import digest, write_bytes
+from .models.head import HeadNetwork
 from .plate import Plate
 from .png import pack
 from .progress import Progress, silent
@@ -100,20 +101,22 @@ class Rows:
     """(T, 3) metres"""
     emotion: Floats
     """(T, 8) in the order of `EMOTIONS`"""
+    look: NDArray[np.int64]
+    """(T,) 0 the usual one, 1 that of the first film, ..."""
 
     @staticmethod
-    def of(tracks: FaceTracks) -> Rows:
+    def of(tracks: FaceTracks, look: int = 0) -> Rows:
         """All frames of the tracks."""
         emotion = np.zeros((len(tracks), len(EMOTIONS)), np.float32)
         for column, name in enumerate(tracks.emotion_names):
             if name in EMOTIONS:
                 emotion[:, EMOTIONS.index(name)] = tracks.emotion[:, column]
         return Rows(tracks.arkit_weights(), tracks.gaze, tracks.head_rotation,
-                    tracks.head_translation, emotion)  # fmt: skip
+                    tracks.head_translation, emotion, np.full(len(tracks), look))  # fmt: skip
 
     def digest(self, row: int) -> str:
         """Of everything that a row says."""
-        parts = (self.weights, self.gaze, self.rotation, self.translation, self.emotion)
+        parts = (self.weights, self.gaze, self.rotation, self.translation, self.emotion, self.look)
         return hashlib.sha256(b"".join(part[row].tobytes() for part in parts)).hexdigest()
 
 
@@ -144,8 +147,9 @@ def render(params: RenderParams, progress: Progress = silent) -> RenderResult:
                         "Avatars made from footage do; leave out --alpha.")  # fmt: skip
     folder = Path(params.output)
     _make(folder)
-    rows = Rows.of(tracks)
     plate = Plate.of(Path(params.into), tracks.fps) if params.into else None
+    of_a_person = avatar.config.looks > 1
+    rows = Rows.of(tracks, Plate.look if plate is not None and of_a_person else 0)
     setting = f"{PICTURE} {avatar.key} {params.size} {params.seed} {params.alpha}"
     if plate is not None:
         setting += f" {digest(plate.film)} {hashlib.sha256(plate.crops.tobytes()).hexdigest()}"
@@ -212,7 +216,7 @@ class Studio:
 
     engine: Engine
     renderer: HeadRenderer
-    noise: int
+    network: HeadNetwork
 
     def pictures(self, rows: Rows, numbers: list[int], seed: int) -> NDArray[np.uint8]:
         """(B, H, W, channels) of these frames; where memory runs out, of half as many at a time."""
@@ -234,7 +238,8 @@ class Studio:
         seen = self.renderer.render(
             rows.weights[which], rows.gaze[which], rows.rotation[which], rows.translation[which]
         )
-        noise = torch.randn(1, self.noise, generator=torch.Generator().manual_seed(seed))
+        variety = torch.randn(1, self.network.config.noise, generator=torch.Generator().manual_seed(seed))
+        noise = self.network.noise(torch.from_numpy(rows.look[which]), variety)
         return self.engine.pictures(seen, torch.from_numpy(rows.emotion[which]), noise)
 
 
@@ -252,10 +257,11 @@ def studio(avatar: Avatar, device: str = "auto") -> Studio:
     name = avatar.key, device
     if name not in _kept:
         _kept.clear()
-        engine = choose(avatar.network(), device)
+        network = avatar.network()
+        engine = choose(network, device)
         size = avatar.config.resolution
         renderer = HeadRenderer(avatar.proxy, avatar.camera, size, engine.canvas)
-        _kept[name] = Studio(engine, renderer, avatar.config.noise)
+        _kept[name] = Studio(engine, renderer, network)
         log.info("%s, %d lanes", engine.name, engine.lanes)
     return _kept[name]
 

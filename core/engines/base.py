@@ -36,7 +36,7 @@ class Engine(Protocol):
         Args:
             seen: B frames, on `canvas`; at most `batch`.
             emotion: (B, 8) weights, on the CPU.
-            noise: (1, n) for the emotion mapping network, the same for all frames, on the CPU.
+            noise: (B, n) for the emotion mapping network, on the CPU.
 
         """
         ...
@@ -63,13 +63,13 @@ class Pictures(nn.Module):
             surface: (B, H, W, 2).
             card: (B, H, W, 2).
             emotion: (B, 8).
-            noise: (1, n).
+            noise: (B, n).
 
         Returns:
             (B, H, W, 3) uint8, or 4 with alpha.
 
         """
-        style = self.network.style(emotion, noise.expand(emotion.shape[0], -1))
+        style = self.network.style(emotion, noise)
         made = self.network.layers(planes.permute(0, 3, 1, 2), surface, card, style)
         levels = (made.float().clamp(0, 1) * 255).round().to(torch.uint8)
         return levels.permute(0, 2, 3, 1)

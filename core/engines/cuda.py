@@ -60,9 +60,7 @@ class CudaEngine:
         torch.cuda.empty_cache()
 
     def _capture(self, like: list[Tensor]) -> None:
-        *frames, noise = like
-        self._given = [part.new_zeros(self.batch, *part.shape[1:]) for part in frames]
-        self._given.append(noise.clone())
+        self._given = [part.new_zeros(self.batch, *part.shape[1:]) for part in like]
         side = torch.cuda.Stream(self.canvas)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(self.canvas))
         with torch.cuda.stream(side):

@@ -8,6 +8,7 @@ it was.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
@@ -33,6 +34,7 @@ from ..progress import Progress, silent
 from ..training.head import STATE, HeadTrainer, HeadTraining, describe, train
 from ..training.head_cache import HeadCache
 from ..training.head_data import RenderSet
+from ..training.head_looks import alike, settle
 from .dataset import Prepared, Request, prepare
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Keeper:
 
     def __init__(self, data: RenderSet, folder: Path) -> None:
         self._folder = folder
+        self._alike = alike(data)
         held = data.split()[1]
         if not held:
             raise UserError(f"'{data.folder}' has no held-out frames.", "Give more footage.")
@@ -79,6 +82,8 @@ class Keeper:
     def judge(self, network: HeadNetwork, step: int, loss: float) -> None:
         """Keep a network if none before was better; a run that goes on forgets what came after."""
         before = [point for point in self.curve if point[0] < step]
+        network = copy.deepcopy(network)
+        settle(network, self._alike)
         value = self._psnr(network)
         log.info("batch %d: held-out frames at %.2f dB", step, value)
         if all(value >= point[2] for point in before):
@@ -89,12 +94,11 @@ class Keeper:
 
     @torch.inference_mode()
     def _psnr(self, network: HeadNetwork) -> float:
-        generator = torch.Generator().manual_seed(0)
-        noise = torch.randn(1, network.config.noise, generator=generator)
         values = []
         for row in range(len(self._cache)):
             batch = self._cache.batch([row])
             with autocast(torch.device("cpu")):
+                noise = network.noise(batch.look, torch.zeros(1, network.config.noise))
                 rgb = network.picture(batch.conditioning, network.style(batch.emotion, noise))
             values.append(float(psnr(rgb.float().clamp(0, 1), batch.truth).mean()))
         return float(np.mean(values))
@@ -142,7 +146,7 @@ def make_avatar(
     said = {"steps": plan.steps, "batch": plan.batch, "seed": plan.seed, "set": data.folder.name}
     if _is_made(out, folder, said):
         return Made(load(out), prepared, tuple(read_curve(folder)), True)
-    sizes = config or HeadConfig(resolution=request.size, alpha=True)
+    sizes = replace(config or HeadConfig(resolution=request.size), alpha=True, looks=data.looks)
     keeper = Keeper(data, folder)
     try:
         train(data, folder, plan, sizes, None, _ending(progress, minutes), keeper)

@@ -27,11 +27,13 @@ from ..tracking.tracker import run_tracker
 from ..training.head_data import RenderSet, SetInfo, frame_file, load_set, write_plan
 from .follow import Motion, follow
 from .likeness import Likeness, Sight, likeness, turned, turned_gaze
-from .pieces import LONGEST, Findings, Piece, Scan, check_enough, pieces_of
+from .pieces import LONGEST, Findings, Piece, Scan, check_enough, framed_alike, pieces_of
 
 Array = npt.NDArray[np.float64]
 
-VERSION: Final = 1
+SCAN_VERSION: Final = 1
+"""Goes up with every change that sees something else in the same film."""
+VERSION: Final = 2
 """Goes up with every change that gives another set from the same films."""
 _FIFTH: Final = 5
 _FEW: Final = 10
@@ -82,6 +84,7 @@ def prepare(request: Request, work: Path, progress: Progress = silent) -> Prepar
         longest = min(LONGEST, max(_SHORT, seconds / _FEW))
     found = [pieces_of(scan, index, request.size, longest) for index, scan in enumerate(scans)]
     pieces = [piece for mine, _ in found for piece in mine]
+    pieces = framed_alike(pieces, [tuple(scans[piece.film]["size"].tolist()) for piece in pieces])
     findings = tuple(told for _, told in found)
     check_enough(pieces, list(findings), [str(film) for film in request.films])
     folder = work / f"set-{_key(request, hashes)}"
@@ -97,7 +100,7 @@ def scan_all(
 ) -> list[Scan]:
     """A scan of each film, from the folder where it is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    places = [folder / f"{VERSION}-{hash_[:16]}.npz" for hash_ in hashes]
+    places = [folder / f"{SCAN_VERSION}-{hash_[:16]}.npz" for hash_ in hashes]
     todo = [(str(f.absolute()), str(p.absolute())) for f, p in zip(films, places) if not p.is_file()]
     if todo:
         _in_tracker("scan", todo, "faces", progress)

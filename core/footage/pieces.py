@@ -3,13 +3,14 @@
 
 A piece is a run of pictures that follow each other without a cut, each fit for use: one face, lit,
 large enough, within the crop, not turned far away, no hand before the mouth. The crop is one square
-for all pieces between two cuts, so that the head moves in it and what is still stays still; it is as
-wide as shows the head as the built-in one is framed.
+for all pieces between two cuts, and for all films of one framing, so that the head moves in it and what
+is still stays still; it is as wide as shows the head as the built-in one is framed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ _DARK: Final = 24.0
 """Luma of a face, 0..255, below which nothing can be learnt from it."""
 _SOFT, _SMALL = 0.9, 0.4
 """Crop over frame: below the first frames are enlarged and soft, below the second worthless."""
+_FRAMING: Final = 0.15
+"""Of a crop's width: crops of one framing differ by less, as somebody sits down again before a camera."""
 _TURNED: Final = np.radians(50)
 _JUMP: Final = 0.6
 """Of the distance between the outer eye corners: no face goes so far from one picture to the next."""
@@ -128,6 +131,30 @@ def pieces_of(
         soft += int(crop[2] < _SOFT * size) * sum(reason is None for reason in why[shot])
     left = {r: int(np.sum([w is r for w in why])) for r in Reason}
     return pieces, Findings(total, {r: n for r, n in left.items() if n}, _remarks(scan, cuts, soft, size))
+
+
+def framed_alike(pieces: Sequence[Piece], sizes: Sequence[tuple[int, int]]) -> list[Piece]:
+    """The pieces, those of one framing with one crop: the middle of theirs.
+
+    Args:
+        pieces: each with the crop of its own shot.
+        sizes: width and height of each piece's pictures.
+
+    """
+    crops = np.array([piece.crop for piece in pieces], float)
+    out = list(pieces)
+    free = np.ones(len(pieces), bool)
+    while free.any():
+        alike = free & [size == sizes[int(free.argmax())] for size in sizes]
+        middle = np.median(crops[alike], axis=0).round()
+        near = alike & (np.abs(crops - middle).max(1) < _FRAMING * middle[2])
+        if not near.any():  # as far from each other as from their middle
+            near = free & (np.arange(len(pieces)) == free.argmax())
+            middle = crops[near][0]
+        for row in np.flatnonzero(near):
+            out[row] = replace(pieces[row], crop=(int(middle[0]), int(middle[1]), int(middle[2])))
+        free &= ~near
+    return out
 
 
 def check_enough(pieces: list[Piece], findings: list[Findings], names: list[str]) -> None:

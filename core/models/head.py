@@ -25,6 +25,9 @@ from ..conditioning import PARTS, PLANES, Conditioning
 SLOPE = 0.2
 """Of the leaky ReLUs, as in StyleGAN2."""
 
+VARIETY = 0.3
+"""Standard deviation about a look, in training and for the seeds of `core render`."""
+
 NOISE_UP_TO = 64
 """Pixels: the largest picture inside the network that noise is added to."""
 
@@ -41,6 +44,8 @@ class HeadConfig:
     """Numbers in the style code, as in StyleAvatar."""
     noise: int = 16
     """Numbers of noise into the emotion mapping network, as many as of emotion embedding."""
+    looks: int = 1
+    """Learned means of that noise: the usual look, and of footage that of each film."""
     texture: int = 384
     """Texels, height and width, of the mesh's learned texture."""
     texture_channels: int = 8
@@ -189,12 +194,20 @@ class HeadNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.emotion = EmotionMapping(config)
+        # What neither face nor emotion tell: how the hair lies that day, the collar, the light. A
+        # code for each film is learned with the weights (GLO, Bojanowski et al. 2018), or the
+        # network would blur over all of them.
+        self.looks = nn.Parameter(torch.zeros(config.looks, config.noise))
         size = config.resolution
         self.texture = nn.Parameter(_noise(config.texture_channels, config.texture))
         self.card = nn.Parameter(_noise(config.card_channels, config.card))
         self.backdrop = nn.Parameter(_noise(config.backdrop_channels, size))
         inside = config.texture_channels + config.card_channels + config.backdrop_channels
         self.unet = StyleUNet(inside + len(PLANES), config)
+
+    def noise(self, look: Tensor, variety: Tensor) -> Tensor:
+        """Numbers of a look (B,), and normal numbers (B, noise) -> (B, noise) for `style`."""
+        return self.looks[look] + VARIETY * variety
 
     def style(self, emotion: Tensor, noise: Tensor) -> Tensor:
         """(B, 8), (B, noise) -> (B, style)."""

@@ -30,6 +30,7 @@ from ..progress import Progress, silent
 from ..raster import Camera
 from .head_cache import Batch, HeadCache, shuffled
 from .head_data import RenderSet, load_set, write_design
+from .head_looks import alike, settle
 from .head_loss import TERMS, LossWeights, head_loss
 from .head_poses import PoseDesign
 
@@ -77,7 +78,7 @@ class HeadTrainer:
         self.network = HeadNetwork(config) if start is None else start
         self.network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval()
-        textures = [self.network.texture, self.network.card, self.network.backdrop]
+        textures = [self.network.texture, self.network.card, self.network.backdrop, self.network.looks]
         chosen = {id(p) for p in textures}
         rest = [p for p in self.network.parameters() if id(p) not in chosen]
         self.optimiser = torch.optim.Adam(
@@ -93,13 +94,15 @@ class HeadTrainer:
         for group in self.optimiser.param_groups:
             group["lr"] = group["rate"] * self._pace()
         with autocast(torch.device("cpu")):
-            noise = torch.randn(len(batch.emotion), self.network.config.noise)
+            variety = torch.randn(len(batch.emotion), self.network.config.noise)
+            noise = self.network.noise(batch.look, variety)
             style = self.network.style(batch.emotion, noise)
             seen = batch.conditioning
             made = self.network.layers(seen.planes, seen.surface, seen.card, style).float()
         loss = head_loss(made[:, :3], batch.truth, batch.attention, weights)
         if batch.mask is not None and self.network.config.alpha:
             loss = loss + weights.alpha * (made[:, 3:] - batch.mask).abs().mean()
+        loss = loss + weights.looks * self.network.looks[batch.look].square().mean()
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.step += 1
@@ -220,6 +223,7 @@ def train(
         trainer.save(state)
         raise
     trainer.save(state)
+    settle(trainer.average, alike(data))
     return trainer.average
 
 
@@ -239,7 +243,7 @@ def main(argv: list[str] | None = None) -> int:
     work = args.work or args.out
     work.mkdir(parents=True, exist_ok=True)
     start = load(args.start).network() if args.start else None
-    config = start.config if start else HeadConfig(resolution=data.info.size, alpha=data.footage)
+    config = start.config if start else HeadConfig(resolution=data.info.size, alpha=data.footage, looks=data.looks)
     losses = LossWeights().without(args.without) if args.without else LossWeights()
     plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed, losses=losses)
     network = train(data, work, plan, config, start)

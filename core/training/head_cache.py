@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..conditioning import Conditioning, HeadRenderer
 from ..progress import Progress
-from .head_data import Array, RenderSet
+from .head_data import Array, RenderSet, looks_of
 
 FEATURES = (
     (("lip_corner_left", "lip_corner_right"), 0.036),
@@ -29,6 +29,8 @@ class Batch:
     conditioning: Conditioning
     emotion: Tensor
     """(B, 8)"""
+    look: Tensor
+    """(B,) number of the look"""
     truth: Tensor
     """(B, 3, H, W) sRGB 0..1"""
     attention: Tensor
@@ -47,6 +49,7 @@ class HeadCache:
         self.numbers = list(numbers)
         self.renderer = HeadRenderer(data.proxy, data.info.camera, data.info.size)
         self.rows = data.rows(numbers)
+        self.looks = torch.from_numpy(looks_of(self.rows, data.looks))
         self.truth = torch.from_numpy(data.frames(numbers))
         self.masks = torch.from_numpy(data.masks(numbers)) if data.footage else None
         planes, surfaces, attention = [], [], []
@@ -75,6 +78,7 @@ class HeadCache:
         return Batch(
             Conditioning(self.planes[index], self.surface[index], card),
             torch.from_numpy(self.rows["emotion"][where]),
+            self.looks[index],
             self.truth[index].permute(0, 3, 1, 2).float() / 255,
             self.attention[index].float() / 255,
             None if self.masks is None else self.masks[index][:, None].float() / 255,

@@ -136,6 +136,11 @@ class RenderSet:
         """Whether the frames are a person's, from films."""
         return bool(self.info.films)
 
+    @property
+    def looks(self) -> int:
+        """That an avatar made from this set has: the usual one, and one for each film."""
+        return 1 + len(self.info.films)
+
     def split(self) -> tuple[list[int], list[int]]:
         """Frame numbers for training, and those held out."""
         held = set(self.info.held_out)
@@ -181,6 +186,12 @@ def load_set(folder: Path) -> RenderSet:
     if not (folder / "proxy.npz").is_file():
         raise UserError(f"'{folder}' has no proxy.npz.", "Export the character's head into it.")
     return RenderSet(folder, info, params, numbers)
+
+
+def looks_of(rows: dict[str, Array], looks: int) -> NDArray[np.int64]:
+    """(N,) the look of each frame: its film's, of an avatar that was made from the films of this set."""
+    usual = np.zeros(len(rows["arkit"]), np.int64)
+    return rows["film"].astype(np.int64) + 1 if looks > 1 and "film" in rows else usual
 
 
 def frame_file(number: int) -> str:

@@ -33,6 +33,8 @@ class LossWeights:
     """L1 of the strengths of the bands, finest first: the mean of their magnitude in a square."""
     features: float = 6.0
     """How much more mouth and eyes weigh at their middle than the rest of the picture."""
+    looks: float = 0.01
+    """Mean square of the looks' codes, which keeps them near each other."""
     alpha: float = 0.3
     """L1 of the alpha, where the network makes one."""
 

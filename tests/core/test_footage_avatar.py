@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,8 @@ def test_the_best_is_kept(home: Path, request_: Request, tmp_path: Path) -> None
     from core.models.head import HeadNetwork
 
     data = prepare(request_, tmp_path / "work").data
-    good, bad = HeadNetwork(TINY).eval(), HeadNetwork(TINY).eval()
+    config = replace(TINY, looks=data.looks)
+    good, bad = HeadNetwork(config).eval(), HeadNetwork(config).eval()
     for value, network in ((-0.05, good), (0.4, bad)):
         network.unet.colour.bias.data.fill_(value)
     keeper = Keeper(data, tmp_path)

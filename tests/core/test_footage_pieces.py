@@ -11,7 +11,7 @@ import pytest
 from core.errors import UserError
 from core.footage.cut import refined
 from core.footage.dataset import apart, held_out
-from core.footage.pieces import Piece, check_enough, cuts_of, pieces_of, runs
+from core.footage.pieces import Piece, check_enough, cuts_of, framed_alike, pieces_of, runs
 from tests.core.seen_faces import scan
 
 Scan = dict[str, Any]
@@ -55,6 +55,16 @@ def test_a_cut_parts_the_pieces() -> None:
     assert [(p.first, p.last) for p in pieces] == [(0, 74), (75, 149)]
     assert pieces[1].crop[0] > pieces[0].crop[0] + 30
     assert "cuts: 1" in told
+
+
+def test_films_of_one_framing_share_a_crop() -> None:
+    crops = [(40, 30, 200), (50, 34, 204), (44, 26, 196), (120, 30, 200), (40, 30, 200)]
+    sizes = [(400, 300)] * 4 + [(500, 300)]
+    pieces = [Piece(film, 0, 99, crop, 25.0) for film, crop in enumerate(crops)]
+    shared = [piece.crop for piece in framed_alike(pieces, sizes)]
+    assert shared[0] == shared[1] == shared[2] == (47, 30, 200)
+    assert shared[3:] == crops[3:]
+    assert framed_alike([], []) == []
 
 
 def test_a_face_that_jumps_is_a_cut_too() -> None:

@@ -27,7 +27,8 @@ def inputs(batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def style_of(network: HeadNetwork, *emotions: int, seed: int = 0) -> Tensor:
-    noise = torch.randn(1, network.config.noise, generator=torch.Generator().manual_seed(seed))
+    variety = torch.randn(1, network.config.noise, generator=torch.Generator().manual_seed(seed))
+    noise = network.noise(torch.tensor([0]), variety)
     weights = torch.eye(8)[list(emotions)]
     return network.style(weights, noise.expand(len(emotions), -1))
 

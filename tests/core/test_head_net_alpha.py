@@ -22,7 +22,7 @@ from core.training.head_loss import LossWeights
 
 SIZE = 32
 SMALL = HeadConfig(
-    resolution=SIZE, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8, alpha=True
+    resolution=SIZE, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8, looks=2, alpha=True
 )
 
 

@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...render import Rows as TrackRows
 from ...render import studio, torch_threads
 from ...training.head_cache import FEATURES
-from ...training.head_data import Array, RenderSet
+from ...training.head_data import Array, RenderSet, looks_of
 
 Pictures = NDArray[np.uint8]
 """(N, H, W, 3) sRGB."""
@@ -28,13 +28,16 @@ class Maker:
     def __init__(self, avatar: Avatar, seed: int = 0) -> None:
         self.size = avatar.config.resolution
         self._studio = studio(avatar)
+        self._looks = avatar.config.looks
         self._seed = seed
         self.renderer = self._studio.renderer
 
     def make(self, rows: Rows) -> Pictures:
         """The frames of these rows."""
         engine = self._studio.engine
-        given = TrackRows(*(rows[name] for name in (*POSE, "emotion")))
+        weights, gaze, rotation, translation = (rows[name] for name in POSE)
+        look = looks_of(rows, self._looks)
+        given = TrackRows(weights, gaze, rotation, translation, rows["emotion"], look)
         numbers = list(range(1, len(given.weights) + 1))
         batches = [numbers[i : i + engine.batch] for i in range(0, len(numbers), engine.batch)]
         with torch_threads(engine.threads), ThreadPoolExecutor(engine.lanes) as lanes:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks: what neither face nor emotion tell of a film is learned for it, and lent to films like it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.models.head import VARIETY, HeadConfig, tiny_head_network
+from core.progress import silent
+from core.raster import Camera
+from core.toy_head import write_toy_head
+from core.training.head import HeadTrainer, HeadTraining
+from core.training.head_cache import HeadCache
+from core.training.head_data import RenderSet, SetInfo, load_set, looks_of, write_plan
+from core.training.head_looks import alike, settle
+from core.training.head_loss import LossWeights
+
+SIZE = 32
+DARK, LIGHT, HELD = 0, 1, 2
+SHADES = {DARK: 40, LIGHT: 200, HELD: 190}
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> RenderSet:
+    """Two frames of each of three films that differ in their light alone; the third is held out."""
+    folder = tmp_path_factory.mktemp("films")
+    count = 2 * len(SHADES)
+    params = {
+        "arkit": np.zeros((count, 52)), "gaze": np.zeros((count, 2, 2)),
+        "head_rotation": np.zeros((count, 3)), "head_translation": np.zeros((count, 3)),
+        "emotion": np.eye(8)[[0] * count], "film": np.repeat(list(SHADES), 2),
+        "time": np.tile([0, 0.04], len(SHADES)), "picture": np.tile([0, 1], len(SHADES)),
+        "crop": np.tile([0, 0, SIZE, SIZE], (count, 1)),
+    }  # fmt: skip
+    names = tuple(f"{film}.mp4" for film in SHADES)
+    info = SetInfo("toy", SIZE, Camera(), (5, 6), films=names)
+    write_plan(folder, info, {n: np.asarray(v, np.float32) for n, v in params.items()})
+    write_toy_head(folder / "proxy.npz")
+    for name in ("frames", "masks"):
+        (folder / name).mkdir()
+    for number in range(1, count + 1):
+        shade = np.full((SIZE, SIZE, 3), SHADES[(number - 1) // 2], np.uint8)
+        Image.fromarray(shade).save(folder / "frames" / f"{number:06d}.png")
+        Image.fromarray(shade[..., 0] * 0).save(folder / "masks" / f"{number:06d}.png")
+    return load_set(folder)
+
+
+def test_a_film_not_trained_on_has_the_look_of_the_one_most_like_it(films: RenderSet) -> None:
+    assert films.looks == 4
+    assert alike(films).tolist() == [1 + DARK, 1 + LIGHT, 1 + LIGHT]
+
+
+def test_the_usual_look_is_one_of_the_films(films: RenderSet) -> None:
+    network = tiny_head_network()
+    network.looks = torch.nn.Parameter(torch.tensor([[9.0] * 4, [0.0] * 4, [1.0] * 4, [5.0] * 4]))
+    settle(network, alike(films))
+    assert network.looks[1:, 0].tolist() == [0.0, 1.0, 1.0]
+    assert network.looks[0, 0] == 1.0
+
+
+def test_frames_have_the_look_of_their_film(films: RenderSet) -> None:
+    rows = films.rows([1, 4, 5])
+    assert looks_of(rows, films.looks).tolist() == [1, 2, 3]
+    assert looks_of(rows, 1).tolist() == [0, 0, 0]
+    del rows["film"]
+    assert looks_of(rows, films.looks).tolist() == [0, 0, 0]
+
+
+def test_a_seed_varies_about_a_look() -> None:
+    network = tiny_head_network()
+    variety = torch.randn(1, network.config.noise)
+    with torch.no_grad():
+        noise = network.noise(torch.tensor([0, 0]), variety)
+    torch.testing.assert_close(noise, (VARIETY * variety).expand(2, -1))
+
+
+def test_light_that_no_track_tells_is_learned_as_a_look(films: RenderSet) -> None:
+    config = HeadConfig(resolution=SIZE, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8, looks=films.looks)
+    cache = HeadCache(films, [1, 2, 3, 4], silent)
+    trainer = HeadTrainer(config, HeadTraining(steps=150, warm_up=1, rate=1e-2, texture_rate=3e-2), None)
+    for _ in range(150):
+        trainer.train_step(cache.batch([0, 1, 2, 3]), replace(LossWeights(), features=0.0))
+    network = trainer.network.eval()
+    with torch.no_grad():
+        batch = cache.batch([0, 2])
+        style = network.style(batch.emotion, network.noise(batch.look, torch.zeros(1, 4)))
+        dark, light = network.picture(batch.conditioning, style).mean((1, 2, 3)).tolist()
+    assert light - dark > 0.3
