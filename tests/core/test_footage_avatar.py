@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import sys
 from dataclasses import replace
@@ -48,10 +49,8 @@ print(json.dumps(dict(done=1, total=1)))
 """
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stand_in(base: Path) -> Path:
     """A data folder whose tracker is the stand-in: a film's text names what is seen in it."""
-    base = tmp_path / "home"
     python = base / "tracker/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(STAND_IN.format(python=sys.executable), encoding="utf-8")
@@ -61,13 +60,35 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     nobody = scan(100)
     nobody["points"][:] = np.nan
     np.savez(python.parent / "nobody.npz", **nobody)
-    monkeypatch.setenv("GMTALKER_HOME", str(base))
     return base
 
 
 @pytest.fixture
-def request_(tmp_path: Path) -> Request:
-    return Request((film(tmp_path, "talk"),), "me", SIZE, 12, "I agree.", "LicenseRef-Consent", "Nobody")
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    base = stand_in(tmp_path / "home")
+    monkeypatch.setenv("GMTALKER_HOME", str(base))
+    return base
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Request:
+    films = (film(tmp_path_factory.mktemp("films"), "talk"),)
+    return Request(films, "me", SIZE, 12, "I agree.", "LicenseRef-Consent", "Nobody")
+
+
+@pytest.fixture(scope="module")
+def fitted(asked: Request, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder with the set, for fitting it takes seconds."""
+    folder = tmp_path_factory.mktemp("fitted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GMTALKER_HOME", str(stand_in(folder / "home")))
+        prepare(asked, folder / "work")
+    return folder / "work"
+
+
+@pytest.fixture
+def work(fitted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(fitted, tmp_path / "work"))
 
 
 def film(folder: Path, what: str) -> Path:
@@ -80,15 +101,15 @@ def calls(home: Path) -> list[str]:
     return (home / "tracker/bin/calls").read_text().split()
 
 
-def test_a_set_is_made_once(home: Path, request_: Request, tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    done = prepare(request_, work)
+def test_a_set_is_made_once(home: Path, asked: Request, work: Path) -> None:
+    done = prepare(asked, work)
     data = done.data
+    assert not (home / "tracker/bin/calls").exists()
     assert str(done.findings[0]).startswith("260 of 260 pictures used")
     training, held = data.split()
     assert 10 <= len(training) <= 12
     assert len(held) == 47  # two of eleven pieces
-    assert data.info.films == (str(tmp_path / "talk.mp4"),)
+    assert data.info.films == (str(asked.films[0]),)
     assert (data.info.consent, data.info.credits) == ("I agree.", "Nobody")
     rows = data.params
     np.testing.assert_array_equal(rows["picture"], np.arange(260))
@@ -97,55 +118,57 @@ def test_a_set_is_made_once(home: Path, request_: Request, tmp_path: Path) -> No
     assert np.abs(rows["head_rotation"].mean(0)).max() < 0.01
     assert set(rows["emotion"][:, 0]) == {1}
     assert data.masks(held[:2]).shape == (2, SIZE, SIZE)
-    assert calls(home) == ["scan", "cut"]
     before = {p.name: p.read_bytes() for p in data.folder.glob("*.*")}
     (data.folder / "frames" / f"{held[0]:06d}.png").unlink()
-    again = prepare(request_, work)
-    assert calls(home) == ["scan", "cut", "cut"]
+    again = prepare(asked, work)
+    assert calls(home) == ["cut"]
     assert again.data.numbers == data.numbers
     for path in data.folder.glob("*.*"):
         path.unlink()
-    prepare(request_, work)
+    prepare(asked, work)
     assert {p.name: p.read_bytes() for p in data.folder.glob("*.*")} == before
 
 
-def test_an_avatar_is_made_and_goes_on(home: Path, request_: Request, tmp_path: Path) -> None:
-    out, work = tmp_path / "out/me", tmp_path / "work"
+def test_an_avatar_is_made_and_goes_on(
+    home: Path, asked: Request, fitted: Path, work: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out/me"
 
     def stop(stage: str, done: int, total: int) -> None:
         if (stage, done) == ("training", 5):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        make_avatar(request_, out, work, PLAN, config=TINY, progress=stop)
+        make_avatar(asked, out, work, PLAN, config=TINY, progress=stop)
     early = load(out)  # usable, of the best so far
     assert early.card.consent == "I agree."
-    made = make_avatar(request_, out, work, PLAN, config=TINY)
+    made = make_avatar(asked, out, work, PLAN, config=TINY)
     assert [point[0] for point in made.curve] == [2, 4, 6]
     assert not made.skipped
     assert (out / "card.md").read_text().startswith("# me")
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.height > 2 * SIZE
-    whole = make_avatar(request_, tmp_path / "out/other", tmp_path / "elsewhere", PLAN, config=TINY)
+    elsewhere = Path(shutil.copytree(fitted, tmp_path / "elsewhere"))
+    whole = make_avatar(asked, tmp_path / "out/other", elsewhere, PLAN, config=TINY)
     assert whole.avatar.key == made.avatar.key
-    assert make_avatar(request_, out, work, PLAN, config=TINY).skipped
-    assert not make_avatar(request_, out, work, PLAN, config=TINY, overwrite=True).skipped
+    assert make_avatar(asked, out, work, PLAN, config=TINY).skipped
+    assert not make_avatar(asked, out, work, PLAN, config=TINY, overwrite=True).skipped
     assert load(out).key == made.avatar.key
 
 
-def test_the_clock_ends_the_training(home: Path, request_: Request, tmp_path: Path) -> None:
-    made = make_avatar(request_, tmp_path / "me", tmp_path / "work", PLAN, minutes=1e-6, config=TINY)
+def test_the_clock_ends_the_training(asked: Request, work: Path, tmp_path: Path) -> None:
+    made = make_avatar(asked, tmp_path / "me", work, PLAN, minutes=1e-6, config=TINY)
     assert 1 <= made.curve[-1][0] < PLAN.steps
     assert load(tmp_path / "me").key == made.avatar.key
-    done = make_avatar(request_, tmp_path / "me", tmp_path / "work", PLAN, config=TINY)
+    done = make_avatar(asked, tmp_path / "me", work, PLAN, config=TINY)
     assert done.curve[-1][0] == PLAN.steps
     assert not done.skipped
 
 
-def test_the_best_is_kept(home: Path, request_: Request, tmp_path: Path) -> None:
+def test_the_best_is_kept(asked: Request, work: Path, tmp_path: Path) -> None:
     from core.models.head import HeadNetwork
 
-    data = prepare(request_, tmp_path / "work").data
+    data = prepare(asked, work).data
     config = replace(TINY, looks=data.looks)
     good, bad = HeadNetwork(config).eval(), HeadNetwork(config).eval()
     for value, network in ((-0.05, good), (0.4, bad)):
