@@ -4,7 +4,8 @@
     core evaluate head --avatar DIR --renders SET [--films DIR] [--voice FILE] [--emotions PNG]
 
 One table, the target beside each figure that has one. A set made from footage is judged as footage: its frames
-follow each other, a tracker looks at the lips, and the clips' sound drives the avatar once more. A set of a
+follow each other, a tracker looks at the lips, and the clips' sound drives the avatar once more; a held-out
+clip has the look (hair, light) that its first picture is most like (``core.training.head_looks``). A set of a
 renderer is judged as a character: how much faster the avatar is, and whether its emotions can be told.
 The definitions stand with the parts: ``pictures``, ``frames``, ``mouth``, ``driven`` and ``character``.
 """
