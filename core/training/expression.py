@@ -174,11 +174,11 @@ def default_cache() -> Path:
     return Path(home) / "training"
 
 
-def write_split(path: Path, clips: list[Clip]) -> None:
+def write_split(path: Path, clips: list[Clip], leave_out: str = "") -> None:
     """Which clips were trained on and which are for testing, by speaker."""
     split: dict[str, dict[str, list[str]]] = {"train": {}, "test": {}}
     for clip in clips:
-        split["test" if is_test(clip) else "train"].setdefault(clip.speaker, []).append(clip.name)
+        split["test" if is_test(clip) or clip.speaker == leave_out else "train"].setdefault(clip.speaker, []).append(clip.name)
     with written_beside(path) as beside:
         beside.write_text(json.dumps(split, indent=0, sort_keys=True) + "\n", "utf-8")
 
@@ -235,5 +235,5 @@ def main(argv: list[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     said = {n: v for n, v in vars(args).items() if isinstance(v, int | str)}
     save_checkpoint(args.out / "expression.safetensors", network.state_dict(), config, trained=said)
-    write_split(args.out / "expression-split.json", clips)
+    write_split(args.out / "expression-split.json", clips, args.leave_out)
     return 0

@@ -153,6 +153,10 @@ def test_the_split_is_written_by_speaker(tmp_path):
     assert json.loads((tmp_path / "split.json").read_text()) == {
         "train": {"tiny-a": ["c0"]}, "test": {TEST_SPEAKERS[0]: ["c1"]},
     }  # fmt: skip
+    training.write_split(tmp_path / "split.json", clips, leave_out="tiny-a")
+    assert json.loads((tmp_path / "split.json").read_text()) == {
+        "train": {}, "test": {"tiny-a": ["c0"], TEST_SPEAKERS[0]: ["c1"]},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("films", "code"), [(False, ExitCode.BAD_INPUT), (True, ExitCode.MISSING)])
