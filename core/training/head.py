@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 STATE = "training.safetensors"
 _JUDGED = 200
 """Held-out frames at most that the card's figures are of; `core evaluate head` takes all."""
+_SHOWN = 8
+"""Of them on the sheet."""
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,8 @@ def describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:
         lines += ["", "Frames held out of the training (sheet.png: truth left, made right):", "",
                   table(figures, footage=data.footage)]  # fmt: skip
         columns = min(4, len(held))
-        write_bytes(avatar.folder / "sheet.png", sheet(truth[:8], made[:8], columns))
+        few = np.linspace(0, len(truth) - 1, min(_SHOWN, len(truth))).round().astype(int)
+        write_bytes(avatar.folder / "sheet.png", sheet(truth[few], made[few], columns))
     write_bytes(avatar.folder / "card.md", ("\n".join(lines) + "\n").encode())
 
 

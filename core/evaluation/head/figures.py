@@ -86,7 +86,7 @@ def evaluate(
     avatar: Avatar, data: RenderSet, most: int | None = None, progress: Progress = silent,
     watch: Watcher | None = None,
 ) -> tuple[HeadFigures, Pictures, Pictures]:  # fmt: skip
-    """Figures over the first ``most`` held-out frames (all, when None).
+    """Figures over ``most`` of the held-out frames (all, when None).
 
     Returns:
         The figures; true and made frames to show, (N, H, W, 3) each, N <= `SHOWN`, evenly over all.

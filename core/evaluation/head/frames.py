@@ -72,16 +72,20 @@ def as_tensor(frames: Pictures) -> torch.Tensor:
 
 
 def held_out(data: RenderSet, most: int | None) -> list[int]:
-    """Numbers of the first ``most`` held-out frames, or of all.
+    """Numbers of all held-out frames, or of about ``most`` of them: runs, spread evenly over all.
 
     Raises:
         UserError: there are none.
 
     """
-    held = data.split()[1][:most]
+    held = data.split()[1]
     if not held:
         raise UserError(f"'{data.folder}' has no held-out frames.", "Render more of it.")
-    return held
+    if most is None or most >= len(held):
+        return held
+    length = -(-most // _RUNS)
+    starts = np.linspace(0, len(held) - length, -(-most // length)).round().astype(int)
+    return [held[int(i)] for i in np.unique(starts[:, None] + np.arange(length))]
 
 
 class Nearest:
@@ -116,6 +120,8 @@ class Nearest:
         return np.concatenate([np.concatenate(parts), 0.5 * rows["emotion"]], 1)
 
 
+_RUNS = 8
+"""Runs of held-out frames that a part of them is made of: few films show little, single frames no flicker."""
 _BLOCK = 64
 """Frames that are posed at once."""
 _EVERY = 4
