@@ -6,6 +6,22 @@ it adds to an L1 loss is that edges and texture count at every scale; here the b
 pyramid and local structure (SSIM) say so directly. Of what no frame foretells (grain, single hairs)
 all of these ask for the mean, which is a blur: how strong the finest bands are in each small square
 says that something is there, wherever it is.
+
+What each is good for: ``core train head --renders SET --out DIR --steps 300 [--without TERM]`` on 570 frames
+of `ada`, judged on the 40 held out. So short a training tells which term learns faster, not where it ends.
+
+=====================  ========  ======  ==============  =========
+loss                   PSNR, dB  SSIM    mouth PSNR, dB  sharpness
+=====================  ========  ======  ==============  =========
+whole                  31.5      .941    30.6            .55
+an eighth of grain     31.3      .942    30.6            .52
+- and no structure     30.9      .939    30.6            .54
+- and no bands         30.3      .936    29.5            .60
+without grain          31.1      .941    30.4            .52
+=====================  ========  ======  ==============  =========
+
+400 batches more with the whole grain, after 2000 with an eighth, raised her sharpness from .65 to .72 at an
+equal PSNR (38.2 dB).
 """
 
 from __future__ import annotations
@@ -29,7 +45,7 @@ class LossWeights:
     """L1 of the Laplacian pyramid's bands, finest first."""
     structure: float = 0.15
     """Of 1 - SSIM."""
-    grain: tuple[float, ...] = (1.0, 0.5)
+    grain: tuple[float, ...] = (8.0, 4.0)
     """L1 of the strengths of the bands, finest first: the mean of their magnitude in a square."""
     features: float = 6.0
     """How much more mouth and eyes weigh at their middle than the rest of the picture."""
