@@ -244,7 +244,7 @@ def _parsed(folder: Path, said: dict[str, Any]) -> Avatar:
 
 def _config(resolution: Any, sizes: dict[str, Any]) -> HeadConfig:
     """Sizes within what a head network can have; a foreign file must not fill the memory."""
-    sizes = {"alpha": False, "looks": 1, **sizes}  # As avatars have it from before there were these.
+    sizes = {"alpha": False, **sizes}  # Avatars from before there was one have none.
     fields = {f.name for f in dataclasses.fields(HeadConfig)} - {"resolution"}
     if sizes.keys() != fields:
         raise ValueError(f"network: expected {sorted(fields)}, got {sorted(sizes)}")
