@@ -112,7 +112,7 @@ class Rows:
             if name in EMOTIONS:
                 emotion[:, EMOTIONS.index(name)] = tracks.emotion[:, column]
         return Rows(tracks.arkit_weights(), tracks.gaze, tracks.head_rotation,
-                    tracks.head_translation, emotion, np.full(len(tracks), look))  # fmt: skip
+                    tracks.head_translation, emotion, np.full(len(tracks), look, np.int64))  # fmt: skip
 
     def digest(self, row: int) -> str:
         """Of everything that a row says."""

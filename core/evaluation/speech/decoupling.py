@@ -7,9 +7,10 @@ for testing, so by speakers that neither network nor probe has heard. Its figure
     balanced accuracy - chance = mean over K classes of (share of the class found) - 1 / K.
 
 Logistic regression and a network with one hidden layer are both tried, and the better on the unseen
-voices counts: what a head must not carry is judged by the keener probe. Both heads get the same examples, classes and
-windows: the lip head's 50 Hz are averaged over the 0.1 s about each step of the expression head's
-10 Hz.
+voices counts: what a head must not carry is judged by the keener probe. A head's features are what it
+passes on to the face: the neutral mouth of the lip head, the tone of the expression head; what lies
+before the lip head's bottleneck is not probed. Both heads get the same examples, classes and windows:
+the lip head's 50 Hz are averaged over the 0.1 s about each step of the expression head's 10 Hz.
 
 - emotion: the true emotions of EmoDB (those with at least 5 utterances on either side); an example is
   an utterance, its features the mean and the standard deviation over the steps in which somebody
