@@ -32,7 +32,7 @@ _WINDOW = 400
 _SCALE = 2 / (_FFT * 0.375 * _WINDOW)
 """makes the bins of a spectrum sum to the power of the samples; a Hann window holds 3/8 of it"""
 _LOW, _HIGH = 60.0, 7600.0
-_RANGE_DB = 60.0
+RANGE_DB = 60.0
 """dB under the speech level that are told apart"""
 _QUIETEST_DB = -70.0
 """No sound counts as speech under this level (dB of full scale): silence is not made loud."""
@@ -108,5 +108,5 @@ def log_mel(
         # A band of speech holds some 15 dB less than the whole, so bands sit on a scale of their own.
         bands = _decibels(power @ _mel_basis().T * (_FFT / 2)) - loud + 15
         whole = _decibels(power.sum(1, keepdims=True)) - loud
-        out[start - first : stop - first] = np.concatenate([bands, whole], 1) / _RANGE_DB + 1
+        out[start - first : stop - first] = np.concatenate([bands, whole], 1) / RANGE_DB + 1
     return np.clip(out, 0, 1.5, out=out)

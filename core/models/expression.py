@@ -105,7 +105,7 @@ class ExpressionModel:
         around = -(-self.config.context // LATENT_STRIDE) * LATENT_STRIDE
         low, high = max(first - around, 0), min(last + around, len(emotions[0]))
         heard = self.network.encoder(features[None, low * STEM_STRIDE : high * STEM_STRIDE])
-        mouth = heard.mouth.clamp(0, 1)
+        mouth = self.network.neutral(heard)
         mixture = self.network.mapper(heard.expression)
         drift = noise[None, low // LATENT_STRIDE : -(-high // LATENT_STRIDE)]
         keep = slice(first - low, last - low)

@@ -3,11 +3,12 @@
 
 An audio encoder with two heads that share nothing (the decoupling of EmotiveTalk's V-AID, arXiv
 2411.16726), each with a bottleneck: the lip head hears phones at 50 Hz and passes on the neutral
-mouth alone, not the tone in which something is said; the expression head hears the levels of a few
-wide bands over half a second, not the phones. A transformer maps the expression head to a Gaussian
-mixture with one component per emotion, weighted by the emotion weights of each frame; a decoder
-turns a latent drawn from it and the neutral mouth into what the emotion adds to the face. So no
-emotion can move the lips' timing. The paper's own sizes are not published; these are ours.
+mouth alone (its lips shut where a closure is likely), not the tone in which something is said; the
+expression head hears the levels of a few wide bands over half a second, not the phones. A transformer
+maps the expression head to a Gaussian mixture with one component per emotion, weighted by the emotion
+weights of each frame; a decoder turns a latent drawn from it and the neutral mouth into what the
+emotion adds to the face. So no emotion can move the lips' timing. The paper's own sizes are not
+published; these are ours.
 
 Rates: features 100 Hz (F frames), coefficients 50 Hz (T = ceil(F / 2)), latent 10 Hz
 (S = ceil(T / 5)). Attention reaches over a fixed band, so a cut into chunks with enough context
@@ -26,6 +27,7 @@ from torch.nn import functional
 
 from ..arkit import EMOTIONS, EXPRESSION_NAMES
 from ..features import FEATURES, FRAME_RATE, MELS
+from ..lips import LipMap
 from ..phones import KIND_NAMES
 from .blocks import BandAttention, ResidualBlock
 from .mixture import mixture_moments
@@ -45,6 +47,10 @@ _TONE_WINDOW = 2 * _TONE_STEPS * LATENT_STRIDE * STEM_STRIDE - 1
 _FELT = 0.25
 """weight of all emotions but neutral below which less and less is added to the mouth: the decoder is
 not exact enough to leave neutral lips just as they touch"""
+_PERHAPS, _SURELY = 0.25, 0.45
+"""probability of a closure from which on the lips near each other, and at which they touch. A mouth that is
+right on average stands half open where a closure is half likely; people notice a missing one more than one
+too many."""
 _MOUTH_SCALE = 4.0
 """brings the coefficients of a mouth to the size of a latent"""
 
@@ -56,7 +62,7 @@ class ExpressionConfig:
     width: int = 192
     """channels of the lip head"""
     lip_width: int = 64
-    """channels of the lip features, from which mouth, activity and kinds of sound are read"""
+    """channels of the lip features, from which mouth, activity, kinds of sound and closures are read"""
     lip_dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 1)
     """dilation of each residual block of the lip head"""
     mouth_width: int = 96
@@ -94,7 +100,7 @@ class ExpressionConfig:
     @property
     def lip_context(self) -> int:
         """Coefficient frames of sound that a frame of the mouth depends on, to either side."""
-        stem, mouth = 1, 2 + 2
+        stem, mouth = 1, 2 + 2  # the closures reach one frame, the mouth four
         return stem + 2 * sum(self.lip_dilations) + mouth
 
     @property
@@ -125,6 +131,8 @@ class Heard(NamedTuple):
     """(B, T) logit that somebody is speaking"""
     kinds: Tensor
     """(B, T, kinds) logits of the kind of sound"""
+    closed: Tensor
+    """(B, T) logit that p, b or m holds the lips shut"""
     expression: Tensor
     """(B, S, tone_width) tone and rhythm"""
 
@@ -139,7 +147,7 @@ class Mixture(NamedTuple):
 
 
 class LipHead(nn.Module):
-    """Features (B, F, FEATURES) -> mouth, activity and kinds of sound as in :class:`Heard`."""
+    """Features (B, F, FEATURES) -> mouth, activity, kinds of sound and closures as in :class:`Heard`."""
 
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
@@ -149,13 +157,14 @@ class LipHead(nn.Module):
         self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.lip_width), nn.GELU())
         self.activity = nn.Linear(config.lip_width, 1)
         self.kinds = nn.Linear(config.lip_width, len(config.kinds))
+        self.closed = nn.Linear(config.lip_width, 1)
         self.mouth = MouthDecoder(config)
 
-    def forward(self, centred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, centred: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Hear what the lips do in centred features."""
         x = functional.gelu(self.stem(centred.transpose(1, 2)).transpose(1, 2).contiguous())
         lip = self.out(self.blocks(x))
-        return self.mouth(lip), self.activity(lip)[..., 0], self.kinds(lip)
+        return self.mouth(lip), self.activity(lip)[..., 0], self.kinds(lip), self.closed(lip)[..., 0]
 
 
 class MouthDecoder(nn.Module):
@@ -218,8 +227,8 @@ class AudioEncoder(nn.Module):
     def forward(self, features: Tensor) -> Heard:
         """Encode a voice."""
         centred = (features - _MIDDLE) / _SPREAD
-        mouth, activity, kinds = self.lips(centred)
-        return Heard(mouth, activity, kinds, self.tone(centred))
+        mouth, activity, kinds, closed = self.lips(centred)
+        return Heard(mouth, activity, kinds, closed, self.tone(centred))
 
 
 class MixtureMapper(nn.Module):
@@ -306,6 +315,10 @@ class ExpressionNetwork(nn.Module):
 
     spoken: Tensor
     """(E,) whether speech moves a coefficient"""
+    gap: Tensor
+    """(E,) effect of each coefficient on the opening of the lips"""
+    closing: Tensor
+    """(E,) what takes back an opening of 1: mouthClose alone"""
 
     def __init__(self, config: ExpressionConfig) -> None:
         super().__init__()
@@ -316,6 +329,9 @@ class ExpressionNetwork(nn.Module):
         self.decoder = Decoder(config)
         spoken = [n.startswith(("jaw", "mouth", "tongue")) for n in config.coefficients]
         self.register_buffer("spoken", torch.tensor(spoken), persistent=False)
+        self.register_buffer("gap", torch.from_numpy(LipMap.from_head().gap).float(), persistent=False)
+        close = torch.tensor([float(n == "mouthClose") for n in config.coefficients])
+        self.register_buffer("closing", -close / (close @ self.gap), persistent=False)
 
     def draw(self, mixture: Mixture, weights: Tensor, noise: Tensor) -> Tensor:
         """Code (B, S, config.code): mean of the mixture plus noise times its deviation.
@@ -340,6 +356,17 @@ class ExpressionNetwork(nn.Module):
             return latent
         strongest = functional.one_hot(weights.argmax(-1), weights.shape[-1])
         return torch.cat([latent, strongest.to(latent)], -1)
+
+    def neutral(self, heard: Heard) -> Tensor:
+        """The neutral mouth, (B, T, E) in 0..1, its lips nearer the likelier it is that they are shut."""
+        mouth = heard.mouth.clamp(0, 1)
+        # The mean over neighbours, twice the frame itself: lips do not shut for a sixtieth of a second.
+        chance = torch.sigmoid(heard.closed)
+        around = functional.pad(chance[:, None], (1, 1), mode="replicate")[:, 0]
+        likely = (around[:, :-2] + 2 * chance + around[:, 2:]) / 4
+        shut = ((likely - _PERHAPS) / (_SURELY - _PERHAPS)).clamp(0, 1)
+        parted = functional.relu(mouth @ self.gap) * shut
+        return (mouth + parted[..., None] * self.closing).clamp(0, 1)
 
     def expressed(self, code: Tensor, mouth: Tensor, weights: Tensor) -> Tensor:
         """The face with what emotion adds, (B, T, E) in 0..1; a neutral mouth is left alone.
@@ -369,5 +396,4 @@ class ExpressionNetwork(nn.Module):
         """
         heard = self.encoder(features)
         code = self.draw(self.mapper(heard.expression), weights, noise)
-        mouth = heard.mouth.clamp(0, 1)
-        return self.expressed(code, mouth, weights), torch.sigmoid(heard.activity)
+        return self.expressed(code, self.neutral(heard), weights), torch.sigmoid(heard.activity)

@@ -15,9 +15,13 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import fftconvolve, lfilter
 
 from ..audio import SAMPLE_RATE
-from ..features import MELS
+from ..features import MELS, RANGE_DB
 
 Array = npt.NDArray[np.float32]
+
+
+_COLOUR_DB, _KNOTS = 4.0, 7
+"""deviation of a change of colour, and how many regions of the spectrum it tells apart"""
 
 
 def change_speed(samples: Array, factor: float) -> Array:
@@ -170,6 +174,18 @@ def change_throat(features: Array, formants: float) -> Array:
     share = (at - low).astype(np.float32)
     out = features.copy()
     out[:, :MELS] = features[:, low] * (1 - share) + features[:, low + 1] * share
+    return out
+
+
+def change_colour(features: Array, rng: np.random.Generator) -> Array:
+    """Raise some regions of the spectrum and lower others, the same at all times, by some decibels.
+
+    A voice and a microphone have a spectrum of their own in the long run, which says nothing of sounds.
+    """
+    knots = rng.normal(0, _COLOUR_DB / RANGE_DB, _KNOTS)
+    bend = np.interp(np.linspace(0, _KNOTS - 1, MELS), np.arange(_KNOTS), knots).astype(np.float32)
+    out = features.copy()
+    out[:, :MELS] = np.clip(features[:, :MELS] + bend, 0, None)
     return out
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -23,6 +25,7 @@ from ..lips import LipMap
 from ..models.expression import coefficient_count
 from ..mouth import RATE
 from .augment import (
+    change_colour,
     change_sound,
     change_speed,
     change_throat,
@@ -35,13 +38,15 @@ from .emotion_faces import perform, pitch_of, random_weights, voice_of
 
 Array = npt.NDArray[np.float32]
 
-CORPUS_SHARE = {"grid": 0.36, "emodb": 0.18, "librispeech": 0.12, "librispeech_untold": 0.10, "vctk": 0.07,
+CORPUS_SHARE = {"grid": 0.42, "emodb": 0.16, "librispeech": 0.11, "librispeech_untold": 0.20, "vctk": 0.07,
                 "ljspeech": 0.04, "facegood": 0.04, "flite": 0.06, "espeak": 0.12}  # fmt: skip
 """how often a batch draws from each corpus; kinds of voices count for more than minutes"""
 _NOBODY = 0.05
 """share of windows in which nobody speaks"""
 _ROUGH = 0.5
 """share of windows heard through rooms, noise and lines; the others are as they were recorded"""
+_COLOURED = 0.5
+"""share of windows whose spectrum is bent as microphones and throats bend it"""
 
 
 class Batch(NamedTuple):
@@ -83,6 +88,11 @@ def _silent_clip(count: int, rng: np.random.Generator) -> Clip:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=1)
+def _products() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 class Windows(Dataset[Batch]):
     """Draws windows of a fixed length from clips, each time as another voice."""
 
@@ -120,7 +130,10 @@ class Windows(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step."""
         rng = np.random.default_rng((self.seed, step))
-        columns = zip(*(self.window(rng) for _ in range(self.size)))
+        # On one core: threads for products this small mostly wait for each other, and take from the
+        # training what they wait with. Their number would change the last bits, too.
+        with _products().limit(limits=1, user_api="blas"):
+            columns = list(zip(*(self.window(rng) for _ in range(self.size))))
         stacked = [torch.from_numpy(np.stack(c)) for c in columns]
         return Batch(*(t if t.dtype == torch.int64 else t.float() for t in stacked))
 
@@ -157,6 +170,7 @@ class Windows(Dataset[Batch]):
             # Playing faster has raised the formants already, and a variant has a throat of its own.
             formants = rng.uniform(0.97, 1.03) if "~" in clip.name else rng.uniform(0.88, 1.14) / factor
             features = change_throat(features, formants)
+            features = change_colour(features, rng) if rng.uniform() < _COLOURED else features
             features = hide_bands(features, rng) if rng.uniform() < 0.4 else features
         return (features, mouth, awake, closed, kind.astype(np.int64), np.array(feeling(clip), np.int64),
                 weights, added)  # fmt: skip

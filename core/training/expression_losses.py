@@ -90,6 +90,7 @@ class LipWeights:
     closure: float = 1.5
     activity: float = 0.5
     phones: float = 0.15
+    closed: float = 0.5
 
 
 class LipLoss(nn.Module):
@@ -115,6 +116,9 @@ class LipLoss(nn.Module):
         terms["activity"] = functional.binary_cross_entropy_with_logits(heard.activity.float(), batch.awake)
         terms["phones"] = functional.cross_entropy(heard.kinds.float().flatten(0, 1), batch.kind.flatten(),
                                                    ignore_index=-1)  # fmt: skip
+        unsure = functional.binary_cross_entropy_with_logits(heard.closed.float(), batch.closed, reduction="none")
+        known = (batch.kind >= 0).float()
+        terms["closed"] = (known * unsure).sum() / (known.sum() + 1)
         return weighted_sum(terms, self.weights)
 
     def _mouth(self, found: Tensor, wanted: Tensor, closed: Tensor) -> Terms:
@@ -180,7 +184,7 @@ class FaceLoss(nn.Module):
         which must leave the lips alone.
         """
         heard = network.encoder(batch.features)
-        mouth = heard.mouth.detach().clamp(0, 1)
+        mouth = network.neutral(heard).detach()
         mixture = network.mapper(heard.expression)
         q_mean, q_log_var = network.posterior(batch.added, mouth)
         noise = torch.randn(4, *q_mean.shape, generator=generator)

@@ -7,6 +7,7 @@ import pytest
 from core.training.augment import (
     babble,
     band,
+    change_colour,
     change_sound,
     line,
     lose_packets,
@@ -107,3 +108,14 @@ def test_music_is_tones_and_nobody_speaks_in_many_ways():
         assert sound.shape == (RATE,)
         assert np.isfinite(sound).all()
     assert np.ptp([level(s) for s in sounds]) > 20
+
+
+def test_a_change_of_colour_is_the_same_at_all_times_and_leaves_the_energy():
+    features = np.random.default_rng(0).uniform(0.5, 1, (80, 65)).astype(np.float32)
+    changed = change_colour(features, np.random.default_rng(3))
+    bend = changed - features
+    np.testing.assert_allclose(bend[:, :64], np.broadcast_to(bend[0, :64], (80, 64)), atol=1e-6)
+    assert not bend[:, 64].any()
+    assert bend[0].min() < -0.02 < 0.02 < bend[0].max()
+    assert np.abs(np.diff(bend[0, :64])).max() < 0.03  # whole regions, not single bands
+    assert change_colour(np.zeros((3, 65), np.float32), np.random.default_rng(3)).min() == 0

@@ -15,7 +15,7 @@ from core.arkit import EMOTIONS
 from core.audio import load
 from core.errors import ExitCode, UserError
 from core.evaluation import cost
-from core.evaluation.speech import classifier, command, emotion, film, smoothness, speed
+from core.evaluation.speech import classifier, closures, command, emotion, film, smoothness, speed
 from core.evaluation.speech.voices import Bench, Player, Split
 from core.measure import COLUMNS, measure
 from core.models.checkpoint import save_checkpoint
@@ -147,25 +147,27 @@ def test_film_is_compared_clip_by_clip(small, monkeypatch):
         film.rows(asked)
 
 
-def test_a_model_for_each_actor_is_judged_on_its_own(small, tmp_path):
-    for left_out, other in (("emodb-03", "emodb-08"), ("emodb-08", "emodb-03")):
-        folder = tmp_path / left_out
-        folder.mkdir()
-        model = tiny_expression_model()
-        save_checkpoint(folder / "expression.safetensors", model.network.state_dict(), model.config)
-        clips = bench(small).clips("emodb")
-        split = {part: {who: [c.name for c in clips if c.speaker == who]}
-                 for part, who in (("test", left_out), ("train", other))}  # fmt: skip
-        (folder / "expression-split.json").write_text(json.dumps(split))
-    rows = command.evaluate(bench(small), ["closures"], emodb_models=tmp_path)
-    judged = [r for r in rows if r.heading.startswith("EmoDB, each actor")]
-    assert judged[0].note == "350 closures"  # five of each of 70 utterances
-    heard = tmp_path / "emodb-03" / "expression-split.json"
-    heard.write_text(heard.read_text().replace("test", "x").replace("train", "test").replace('"x"', '"train"'))
-    with pytest.raises(UserError, match="was trained on 'emodb-03'"):
-        command.evaluate(bench(small), ["closures"], emodb_models=tmp_path)
-    with pytest.raises(UserError, match="no folder"):
-        command.evaluate(bench(small), ["closures"], emodb_models=tmp_path / "nowhere")
+def test_each_actor_is_judged_by_a_model_that_never_heard_him(small, tmp_path):
+    """The bench's own split keeps actor 08; two trainings keep 03, one of them has heard 08."""
+    clips = bench(small).clips("emodb")
+    names = {who: frozenset(c.name for c in clips if c.speaker == who) for who in ("emodb-03", "emodb-08")}
+    asked = bench(small)
+    asked.split = Split({"emodb-03": names["emodb-03"]}, {"emodb-08": names["emodb-08"]})
+    with pytest.raises(UserError, match="never heard 'emodb-03'"):
+        closures.emodb(asked, tmp_path)
+    for folder, tested in (("a", "emodb-08"), ("b", "emodb-03")):
+        (tmp_path / folder).mkdir()
+        model = tiny_expression_model(seed=folder == "b")
+        save_checkpoint(tmp_path / folder / "expression.safetensors", model.network.state_dict(), model.config)
+        split = {"test": {tested: sorted(names[tested])},
+                 "train": {w: sorted(n) for w, n in names.items() if w != tested}}  # fmt: skip
+        (tmp_path / folder / "expression-split.json").write_text(json.dumps(split))
+    found = closures.emodb(asked, tmp_path)
+    assert found[0].note == "350 closures"  # five of each of 70 utterances
+    judges = {"emodb-08": asked.player, "emodb-03": Player(ExpressionModel.load(tmp_path / "b/expression.safetensors"))}
+    gaps = [(judges[c.speaker].play(c.samples).gap, c) for c in clips]
+    wanted = closures.counted("x", gaps, None, None)
+    assert [r.value for r in found] == [r.value for r in wanted]
 
 
 @pytest.mark.parametrize(("text", "what"), [

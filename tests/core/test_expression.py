@@ -211,6 +211,22 @@ def test_missing_and_damaged_checkpoints(model, tmp_path):
     assert caught.value.code == ExitCode.MISSING
 
 
+def test_a_likely_closure_shuts_the_lips_and_a_short_or_unlikely_one_does_not():
+    network = tiny_expression_model().network
+    mouth = torch.zeros(1, 20, 42)
+    mouth[..., INDEX["mouthLowerDownLeft"]] = mouth[..., INDEX["mouthLowerDownRight"]] = 0.4
+    chance = torch.full((1, 20), 0.01)
+    chance[0, 3:8], chance[0, 11], chance[0, 14:20] = 0.95, 0.6, 0.2
+    with torch.inference_mode():
+        heard = network.encoder(torch.rand(1, 40, FEATURES))._replace(mouth=mouth, closed=torch.logit(chance))
+        gap = network.neutral(heard)[0].numpy() @ LipMap.from_head().gap
+    parted = gap / (mouth[0, 0].numpy() @ LipMap.from_head().gap)
+    np.testing.assert_allclose(parted[3:8], 0, atol=1e-5)
+    np.testing.assert_allclose(parted[[0, 1, 9, *range(14, 20)]], 1, atol=1e-5)
+    assert 0.5 < parted[11] < 1
+    assert np.abs(np.diff(parted)).max() < 1
+
+
 def test_the_expression_head_hears_nothing_finer_than_its_bands_and_windows():
     network = tiny_expression_model().network
     rng = np.random.default_rng(5)

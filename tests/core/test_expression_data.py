@@ -58,6 +58,8 @@ def test_labels():
     assert from_arpabet("??") == ()
     assert from_ipa("tʃ") == ("CH",)
     assert from_ipa("øː") == ("OE",)
+    assert from_ipa("ɹ") == ("R",)
+    assert from_ipa("r") == ("D",)  # a trill does not round the lips
     assert from_sampa("aI") == ("AA", "IH")
     assert spread(("AA", "IH"), 0.0, 1.0) == [Phone("AA", 0.0, 0.55), Phone("IH", 0.55, 1.0)]
     for label in ("P", "AA", "ZH", "OY", "DX"):

@@ -13,6 +13,7 @@ from core import cli
 from core.errors import ExitCode, UserError
 from core.features import log_mel
 from core.lips import INDEX, LipMap
+from core.models.checkpoint import load_checkpoint
 from core.models.expression_network import ExpressionConfig, ExpressionNetwork
 from core.phones import KIND_NAMES
 from core.training import expression as training
@@ -119,6 +120,18 @@ def test_untold_voices_are_labelled_by_what_the_networks_hear(trained):
     assert labelled.awake.mean() > 0.5
 
 
+def test_what_is_known_of_an_untold_voice_is_not_told_anew(trained):
+    clip = talking(5)
+    half = len(clip.kind) // 2
+    part = replace(clip, kind=np.where(np.arange(len(clip.kind)) < half, clip.kind, -1).astype(np.int8),
+                   mouth=clip.mouth + np.float32(0.3))  # fmt: skip
+    (labelled,) = training.label([part], trained[0])
+    (heard,) = training.label([replace(part, kind=np.full_like(part.kind, -1))], trained[0])
+    np.testing.assert_array_equal(labelled.mouth[half:], heard.mouth[half:])
+    np.testing.assert_allclose(labelled.mouth[: half - 12], part.mouth[: half - 12], atol=1e-4)
+    assert np.abs(np.diff(labelled.mouth[:, 0])).max() < 0.15  # no jump from one to the other
+
+
 def test_untold_voices_join_in_from_the_second_round_on(monkeypatch):
     seen = []
     draw = Windows.__init__
@@ -153,7 +166,7 @@ def test_the_split_is_written_by_speaker(tmp_path):
     assert json.loads((tmp_path / "split.json").read_text()) == {
         "train": {"tiny-a": ["c0"]}, "test": {TEST_SPEAKERS[0]: ["c1"]},
     }  # fmt: skip
-    training.write_split(tmp_path / "split.json", clips, leave_out="tiny-a")
+    training.write_split(tmp_path / "split.json", clips, leave_out=["tiny-a"])
     assert json.loads((tmp_path / "split.json").read_text()) == {
         "train": {}, "test": {"tiny-a": ["c0"], TEST_SPEAKERS[0]: ["c1"]},
     }  # fmt: skip
@@ -179,9 +192,19 @@ def test_the_command_tells_how_far_it_is(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(training, "ExpressionConfig", lambda **_: TINY)
     out = tmp_path / "out"
     said = cli.main(["train", "expression", "--data", str(tmp_path), "--cache", str(tmp_path), "--out", str(out),
-                     "--lip-steps", "4", "--face-steps", "2"])  # fmt: skip
+                     "--lip-steps", "4", "--further-steps", "2", "--face-steps", "2"])  # fmt: skip
     assert said == 0
     assert "lips: step 4 of 4" in caplog.text
+    assert "further: step 2 of 2" in caplog.text
     assert "faces: step 2 of 2" in caplog.text
     assert json.loads((out / "expression.json").read_text())["trained"]["lip_steps"] == 4
     assert (out / "expression-split.json").exists()
+    lips = [load_checkpoint(out / "expression.safetensors")[0]]
+    for name, more in (("kept", []), ("further", ["--further-steps", "2"])):
+        training.main(["--data", str(tmp_path), "--cache", str(tmp_path), "--out", str(tmp_path / name),
+                       "--lips", str(out / "expression.safetensors"), "--face-steps", "1", *more])  # fmt: skip
+        lips.append(load_checkpoint(tmp_path / name / "expression.safetensors")[0])
+    key = "encoder.lips.mouth.out.2.weight"
+    first, kept, further = (v[key].float() for v in lips)
+    assert torch.equal(first, kept)
+    assert 0 < (further - first).abs().max() < 0.01

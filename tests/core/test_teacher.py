@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.lips import INDEX, LipMap
+from core.lips import INDEX, SHUT, LipMap
 from core.phones import KIND_NAMES, Phone
-from core.training.data.fit_teacher import Design, Held, fit, soften
-from core.training.data.grid import TrackedClip
+from core.training.data.fit_teacher import Design, Held, fit, part_lips, soften
+from core.training.data.grid import TrackedClip, phones_of
 from core.training.data.teacher import (
     READY,
     Teacher,
@@ -34,6 +34,13 @@ def teacher():
 
 def during(times, values, phone):
     return values[(times >= phone.start) & (times <= phone.end)]
+
+
+@pytest.mark.parametrize("sound", ["R", "TH", "DH", "HH", "T", "N", "L", "S", "SH", "K"])
+def test_no_sound_but_p_b_and_m_shuts_the_lips(teacher, lips, sound):
+    phones = say("AA", sound, "AA")
+    times, found = mouth(teacher, lips, phones)
+    assert during(times, found @ lips.gap, phones[2]).min() > 2 * SHUT
 
 
 @pytest.mark.parametrize("stop", ["P", "B", "M"])
@@ -171,3 +178,21 @@ def test_the_fit_finds_targets_again_and_softening_goes_half_way():
     np.testing.assert_array_equal(found.target["gap"], again.target["gap"])
     half = soften(found, start, 0.5)
     np.testing.assert_allclose(half.target["gap"], (found.target["gap"] + start.target["gap"]) / 2)
+
+
+def test_lips_of_other_sounds_are_parted_and_those_of_closures_left():
+    start = Teacher.starting()
+    track = replace(start.track["gap"], gain=1.25, offset=-0.01)
+    shut = Teacher(start.target | {"gap": np.full(len(KIND_NAMES), -0.01)}, start.track | {"gap": track})
+    found = part_lips(shut, start, 0.5)
+    opened = dict(zip(KIND_NAMES, track.gain * found.target["gap"] + track.offset))
+    assert {k for k, v in opened.items() if v < 0} == {"SIL", "P", "B", "M"}
+    assert opened["R"] == pytest.approx(0.5 * 0.045)
+    np.testing.assert_array_equal(part_lips(start, start).target["gap"], start.target["gap"])
+
+
+def test_the_h_of_white_is_a_part_of_its_w():
+    white = phones_of([["HH", 0.1, 0.2], ["W", 0.2, 0.3, 0.5], ["AY", 0.3, 0.5, 0.5], ["HH", 0.5, 0.6]])
+    assert [p.kind for p in white] == ["W", "AA", "IH", "HH"]
+    assert white[0] == Phone("W", 0.1, 0.3)
+    assert [p.kind for p in phones_of([["HH", 0, 1], ["AE", 1, 2], ["HH", 2, 3], ["+X+", 3, 4]])] == ["HH", "AE", "HH"]

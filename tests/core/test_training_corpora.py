@@ -2,17 +2,21 @@
 """Corpora without phones are marked so; other voices keep the timing; tests' speakers are left alone."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 
 from core.arkit import EXPRESSION_NAMES
 from core.lips import INDEX, LipMap
 from core.training.data import prepare as corpora
 from core.training.data.clips import UNKNOWN_KIND, read, write
 from core.training.data.facegood import captured, to_head
+from core.training.data.recognise import recognise_words
 from core.training.data.split import TEST_SPEAKERS, is_test
-from core.training.data.untold import unlabelled
+from core.training.data.teacher import Teacher
+from core.training.data.untold import certainty, only_sure, unlabelled
 from core.training.data.variants import Manner, analyse, random_manner, speak, stretch, variants
 
 RATE = 16000
@@ -45,6 +49,104 @@ def test_voices_without_labels_say_so():
     assert not made.mouth.any()
     assert (made.kind == UNKNOWN_KIND).all()
     assert made.awake[:5].max() < 0.1 < 0.9 < made.awake[round(0.5 * 50) : 40].min()
+
+
+class Recogniser:
+    """Hears words with probabilities, among silences and noise."""
+
+    def __init__(self, *words):
+        self.words = [SimpleNamespace(word=w, prob=p, start_frame=0, end_frame=1) for w, p in words]
+
+    def start_utt(self):
+        pass
+
+    end_utt = start_utt
+
+    def process_raw(self, _sound, full_utt):
+        assert full_utt
+
+    def seg(self):
+        return self.words
+
+
+class Aligner(Recogniser):
+    """Gives every word two phones of a tenth of a second, and a silence before each."""
+
+    def lookup_word(self, word):
+        return None if word == "unknown" else word
+
+    def set_align_text(self, text):
+        self.text = text.split()
+
+    def set_alignment(self):
+        pass
+
+    def get_alignment(self):
+        words, at = [], 0
+        for word in self.text:
+            for label, phones in (("<sil>", ["SIL"]), (word, [word[0].upper(), "AA"])):
+                made = Alignment(label)
+                for name in phones:
+                    made.append(SimpleNamespace(name=name, start=at, duration=10))
+                    at += 10
+                words.append(made)
+        return words
+
+
+class Alignment(list):
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+
+def test_recognised_phones_know_how_sure_their_words_are():
+    heard = Recogniser(("<s>", 1.0), ("ma(2)", 0.5), ("[NOISE]", 0.2), ("pa", 1.0003), ("</s>", 1.0))
+    rows = recognise_words(heard, Aligner(), b"")
+    assert [(r[0], r[3]) for r in rows] == [
+        ("SIL", 1.0), ("M", 0.5), ("AA", 0.5), ("SIL", 1.0), ("P", 1.0), ("AA", 1.0),
+    ]  # fmt: skip
+    assert rows[1][1:3] == (pytest.approx(0.1), pytest.approx(0.2))
+    assert recognise_words(Recogniser(("<s>", 1.0)), Aligner(), b"") == []
+    assert recognise_words(Recogniser(("unknown", 1.0)), Aligner(), b"") == []
+
+
+def test_what_is_doubtful_is_unknown_and_shuts_no_lips():
+    made = clip(hum())
+    frames = len(made.kind)
+    told = replace(made, kind=np.full(frames, 3, np.int8), closed=np.ones(frames, np.bool_))
+    kept = only_sure(told, [(0.0, 0.4, 0.9), (0.4, 0.6, 0.1), (0.6, 1.3, 0.8)])
+    doubtful = kept.kind == UNKNOWN_KIND
+    assert np.flatnonzero(doubtful).tolist() == list(range(20, 30))
+    assert (kept.closed == ~doubtful).all()
+    sure = certainty(kept.kind)
+    assert sure[doubtful].max() == 0
+    assert sure[[0, 10, 40, -1]].min() > 0.99
+    assert np.abs(np.diff(sure)).max() < 0.5
+    assert not certainty(made.kind).any()
+
+
+def test_readers_without_text_are_taught_what_is_heard_of_them(tmp_path):
+    folder = tmp_path / "data/speech/librispeech"
+    folder.mkdir(parents=True)
+    for name in ("a-1-0000", "b-1-0000"):
+        soundfile.write(folder / f"{name}.flac", hum(), RATE)
+    (folder / "transcripts.tsv").write_text(
+        "file\tspeaker\ttext\nb-1-0000.flac\tb\t\na-1-0000.flac\ta\t\nc.flac\tc\tknown\n"
+    )
+    heard = tmp_path / "cache/recognised/librispeech_untold"
+    heard.mkdir(parents=True)
+    (heard / "a-1-0000.json").write_text(
+        '[["SIL", 0, 0.3, 1], ["M", 0.3, 0.4, 0.9], ["AA", 0.4, 0.7, 0.9], ["P", 0.7, 0.8, 0.1], ["SIL", 0.8, 1.2, 1]]'
+    )
+    (heard / "b-1-0000.json").write_text("[]")
+    known, unknown = corpora.untold(tmp_path / "data", tmp_path / "cache", Teacher.fitted(), LipMap.from_head())
+    assert [c.speaker for c in (known, unknown)] == ["librispeech_untold-a", "librispeech_untold-b"]
+    assert (unknown.kind == UNKNOWN_KIND).all()
+    assert known.closed[16:19].all()
+    assert not known.closed[36:39].any()
+    assert (known.kind[36:39] == UNKNOWN_KIND).all()
+    gap = known.mouth @ LipMap.from_head().gap
+    assert gap[17] < 0.005 < 0.03 < gap[26]
 
 
 def test_unknown_kinds_survive_the_file(tmp_path):

@@ -23,11 +23,11 @@ def folders(cache):
         (cache / folder).mkdir()
 
 
-def test_both_steps_run_once(tmp_path, calls):
+def test_every_step_runs_once(tmp_path, calls):
     folders(tmp_path)
     labels.find_labels(tmp_path, tmp_path)
     steps = [c[2] for c in calls if c[1] == "-m"]
-    assert steps == ["core.training.data.track", "core.training.data.align"]
+    assert steps == [f"core.training.data.{n}" for n in ("track", "align", "recognise")]
     assert all(c[3:] == ["--data", str(tmp_path), "--cache", str(tmp_path)] for c in calls if c[1] == "-m")
     calls.clear()
     labels.find_labels(tmp_path, tmp_path)

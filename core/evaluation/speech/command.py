@@ -73,8 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ablation", type=Path, metavar="FILE",
                         help="weights with a one-hot emotion and a single Gaussian, to compare with")  # fmt: skip
     parser.add_argument("--emodb-models", type=Path, metavar="DIR",
-                        help="folder emodb-03 and so on for each actor, each with the weights and "
-                        "the split of a training without that actor")  # fmt: skip
+                        help="folder of trainings that left actors out, for whom the split does not")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table here too")
     args = parser.parse_args(argv)
     cache = args.cache or default_cache()

@@ -87,7 +87,7 @@ def steps_of(model: ExpressionModel, clip: Clip) -> Steps:
     count = len(expression)
     at = np.minimum(np.arange(count) * LATENT_STRIDE, len(clip.kind) - 1)
     said = one_hot(np.maximum(clip.kind, 0), len(KIND_NAMES))
-    lip = averaged(heard.mouth[0].clamp(0, 1).double().numpy(), count)
+    lip = averaged(model.network.neutral(heard)[0].double().numpy(), count)
     return Steps({"lip": lip, "expression": expression, "phones": averaged(said, count)},
                  clip.kind[at].astype(np.int64))  # fmt: skip
 

@@ -78,7 +78,16 @@ def decode(path: Path) -> bytes:
 
 def align(decoder: Any, sound: bytes, text: str) -> list[tuple[str, float, float]] | None:
     """Phones with start and end, or None where a word is unknown or the sound does not fit."""
-    words = re.findall(r"[a-z']+", text.lower())
+    words = align_words(decoder, sound, re.findall(r"[a-z']+", text.lower()))
+    return None if words is None else [phone for _, phones in words for phone in phones]
+
+
+Word = tuple[str, list[tuple[str, float, float]]]
+"""a word, or a silence such as ``<sil>``, and its phones with start and end"""
+
+
+def align_words(decoder: Any, sound: bytes, words: list[str]) -> list[Word] | None:
+    """Words and the silences between them, or None where one is unknown or the sound does not fit."""
     if not words or any(decoder.lookup_word(w) is None for w in words):
         return None
     try:
@@ -94,19 +103,25 @@ def align(decoder: Any, sound: bytes, text: str) -> list[tuple[str, float, float
         return None
     if found is None:
         return None
-    return [(p.name, p.start * _FRAME, (p.start + p.duration) * _FRAME) for w in found for p in w]
+    return [(w.name, [(p.name, p.start * _FRAME, (p.start + p.duration) * _FRAME) for p in w])
+            for w in found]  # fmt: skip
+
+
+def aligner() -> Any:
+    """A decoder that aligns."""
+    from pocketsphinx import Decoder
+
+    # The decoder's later passes lose one utterance in five (its own defaults); without them none.
+    return Decoder(lm=None, bestpath=False, fwdflat=False, loglevel="FATAL")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Align every utterance that is not in the cache yet."""
-    from pocketsphinx import Decoder
-
     parser = argparse.ArgumentParser(prog="core.training.data.align", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds grid_s1")
     parser.add_argument("--cache", type=Path, required=True, help="where the times are written")
     args = parser.parse_args(argv)
-    # The decoder's later passes lose one utterance in five (its own defaults); without them none.
-    decoder = Decoder(lm=None, bestpath=False, fwdflat=False, loglevel="FATAL")
+    decoder = aligner()
     lost = 0
     for utterance in utterances(args.data):
         target = args.cache / "aligned" / utterance.corpus / f"{utterance.path.stem}.json"

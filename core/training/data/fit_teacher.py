@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from ...audio import load
 from ...lips import LipMap
-from ...phones import Phone
+from ...phones import BILABIAL, KIND_NAMES, SILENCE, Phone
 from .grid import TrackedClip, tracked_clips
 from .loudness import loudness
 from .teacher import (
@@ -210,6 +210,17 @@ def soften(fitted: Teacher, start: Teacher, share: float = 0.7) -> Teacher:
     return Teacher(target, tracks)
 
 
+def part_lips(teacher: Teacher, start: Teacher, share: float = 0.6) -> Teacher:
+    """Lips that are shut for p, b and m alone: other sounds open them to ``share`` of the starting values.
+
+    The speaker of the fit all but shuts his for /r/, /w/ and /th/, which is his habit and not everybody's.
+    """
+    track = teacher.track["gap"]
+    least = np.where(np.isin(KIND_NAMES, (*BILABIAL, SILENCE)), -np.inf, share * start.target["gap"])
+    target = np.maximum(teacher.target["gap"], (least - track.offset) / track.gain)
+    return replace(teacher, target=teacher.target | {"gap": target})
+
+
 def judge(clips: list[TrackedClip], loud: list[Array], teacher: Teacher, lips: LipMap) -> dict[str, float]:
     """Medians over clips: correlation of opening, its velocity and width; ratio of the spreads."""
     rows = []
@@ -246,10 +257,12 @@ def main(argv: list[str] | None = None) -> int:
               "other speakers": list(zip(*clips_and_loudness(args.data, args.cache, "other", lips)))}  # fmt: skip
     start = Teacher.starting()
     fitted = fit(Design.of([c for c, _ in known], [v for _, v in known]), start)
-    for name, teacher in (("start", start), ("fit", fitted), ("softened", soften(fitted, start))):
+    softened = soften(fitted, start)
+    taught = part_lips(softened, start)
+    for name, teacher in (("start", start), ("fit", fitted), ("softened", softened), ("parted", taught)):
         for who, rows in judged.items():
             log.info("%s, %s: %s", name, who, judge([c for c, _ in rows], [v for _, v in rows], teacher, lips))
-    soften(fitted, start).save()
+    taught.save()
     return 0
 
 

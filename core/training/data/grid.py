@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -53,8 +54,26 @@ def held_out_names(names: list[str]) -> set[str]:
 
 def read_phones(path: Path) -> list[Phone]:
     """Aligned phones as kinds, diphthongs in two parts."""
-    rows = json.loads(path.read_text("utf-8"))
-    return [p for label, start, end in rows for p in spread(from_arpabet(label), start, end)]
+    return phones_of(json.loads(path.read_text("utf-8")))
+
+
+def phones_of(rows: Sequence[Sequence[Any]]) -> list[Phone]:
+    """Kinds of rows of ARPABET label, start and end; what else a row holds is left alone.
+
+    The /h/ that the recogniser's dictionary writes before /w/ (``white``) is said by few, and the lips of
+    those who do are rounded already: it is a part of the /w/.
+    """
+    phones: list[Phone] = []
+    breath = None
+    for label, start, end, *_ in rows:
+        kinds = from_arpabet(label)
+        if breath and "W" in kinds[:1]:
+            start, breath = breath.start, None
+        if breath:
+            phones.append(breath)
+        breath = Phone("HH", start, end) if kinds == ("HH",) else None
+        phones += [] if breath else spread(kinds, start, end)
+    return [*phones, breath] if breath else phones
 
 
 def lip_measures(points: npt.NDArray[np.float32]) -> dict[str, Array]:

@@ -18,7 +18,7 @@ from ...tracking.tracker import tracker_python
 
 log = logging.getLogger(__name__)
 
-STEPS: Final = {"track": "tracked", "align": "aligned"}
+STEPS: Final = {"track": "tracked", "align": "aligned", "recognise": "recognised"}
 """module of each step and the folder of the cache that it fills"""
 _ROOT: Final = Path(__file__).resolve().parents[3]
 _COMPLETE: Final = "complete"
@@ -26,7 +26,7 @@ _REQUIREMENTS: Final = "core/training/requirements-align.txt"
 
 
 def find_labels(data: Path, cache: Path) -> None:
-    """Fill ``CACHE/tracked`` and ``CACHE/aligned``, unless they are complete.
+    """Fill ``CACHE/tracked``, ``aligned`` and ``recognised``, unless they are complete.
 
     Raises:
         UserError: there is no face tracker, or no aligner beside it (code 4).
@@ -36,10 +36,10 @@ def find_labels(data: Path, cache: Path) -> None:
     if not missing:
         return
     python = tracker_python()
-    if "align" in missing and _run([str(python), "-c", "import pocketsphinx"], quiet=True):
+    if {"align", "recognise"} & set(missing) and _run([str(python), "-c", "import pocketsphinx"], quiet=True):
         raise UserError(
             "Phone times need 'pocketsphinx', which is not in the face tracker's environment.",
-            f"Install it with '{python} -m pip install --require-hashes -r {_REQUIREMENTS}'.",
+            f"Install it with 'python3 -m pip --python {python} install --require-hashes -r {_REQUIREMENTS}'.",
             ExitCode.MISSING,
         )
     for step in missing:

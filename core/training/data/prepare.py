@@ -9,6 +9,7 @@ is left as it is.
 from __future__ import annotations
 
 import csv
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,24 +26,25 @@ from ...lips import LipMap
 from ...phones import KIND_NAMES, SILENCE, Phone, from_sampa, spread
 from .clips import Clip, Samples, frame_times, read, write
 from .facegood import recordings
-from .grid import read_phones, tracked_clips
+from .grid import phones_of, read_phones, tracked_clips
 from .lips import compose
 from .loudness import loudness
+from .recognise import UNTOLD, untranscribed
 from .split import is_test
 from .synthesis import corpus as synthesised
 from .teacher import SHAPES, Teacher, closures, opening, raw_tracks, rest, teach
-from .untold import untold
+from .untold import only_sure, unlabelled
 from .variants import variants
 
 log = logging.getLogger(__name__)
 
 __all__ = ["CORPORA", "Clip", "frame_times", "loudness", "prepare", "read", "write"]
 
-VARIANTS: Final = {"grid_s1": 5, "emodb": 2, "vctk": 2, "ljspeech": 1, "librispeech": 1}
+VARIANTS: Final = {"grid_s1": 5, "emodb": 2, "vctk": 2, "ljspeech": 1, "librispeech": 1, UNTOLD: 1}
 """how many other voices are made of each utterance of a corpus"""
 CORPORA: Final = (
     "grid_s1", "grid_other", "emodb", "vctk", "ljspeech", "librispeech", "synthesis", "facegood",
-    "librispeech_untold", *(f"{corpus}_variants" for corpus in VARIANTS),
+    UNTOLD, *(f"{corpus}_variants" for corpus in VARIANTS),
 )  # fmt: skip
 _SHUT: Final = 0.02
 """tracked lips nearer than this touch"""
@@ -139,6 +141,18 @@ def _taught(
                  teach(teacher, lips, times, phones, loudness(samples, times)))  # fmt: skip
 
 
+def untold(data: Path, cache: Path, teacher: Teacher, lips: LipMap) -> Iterator[Clip]:
+    """Readers without text, under the teacher where it is known what they say."""
+    for reader, path in untranscribed(data):
+        samples, speaker = load(path), f"{UNTOLD}-{reader}"
+        rows = json.loads((cache / "recognised" / UNTOLD / f"{path.stem}.json").read_text("utf-8"))
+        if not rows:
+            yield unlabelled(path.stem, speaker, samples)
+            continue
+        yield only_sure(_taught(path.stem, speaker, samples, phones_of(rows), teacher, lips),
+                        [(start, end, sure) for _, start, end, sure in rows])  # fmt: skip
+
+
 def texts(data: Path) -> list[str]:
     """English sentences of 4 to 20 words from the transcripts, for the synthesised voices."""
     found = []
@@ -163,7 +177,7 @@ def prepare(data: Path, cache: Path, seed: int) -> None:
         "emodb": lambda: emodb(data, teacher, lips),
         "synthesis": lambda: synthesis(data, teacher, lips, seed),
         "facegood": lambda: recordings(data, lips),
-        "librispeech_untold": lambda: untold(data),
+        UNTOLD: lambda: untold(data, cache, teacher, lips),
     }
     for corpus in CORPORA:
         target = cache / "prepared" / f"{corpus}.npz"

@@ -8,6 +8,7 @@ aperiodicity; each is changed by itself and the voice put together again. Needs 
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -60,7 +61,8 @@ def _world() -> Any:
         import pyworld
     except ImportError as error:
         raise UserError("Training needs 'pyworld', which is not installed.",
-                        "Install core/training/requirements-voices.txt into the engine's Python.",
+                        f"Install it with 'python3 -m pip --python {sys.executable} install --require-hashes "
+                        "-r core/training/requirements-voices.txt'.",
                         ExitCode.MISSING) from error  # fmt: skip
     return pyworld
 
