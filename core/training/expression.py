@@ -97,7 +97,7 @@ def train_lips(
     def batches() -> Iterator[Batch]:
         for number in range(rounds):
             count = steps * (number + 1) // rounds - steps * number // rounds
-            known = told + (label(untold, average) if number or start else [])
+            known = told + (label(untold, average) if number or start is not None else [])
             windows = Windows(known, lips, seconds, size=size, steps=count, seed=seed + 1000 * number,
                               augment=augment)  # fmt: skip
             yield from windows.stream(workers)

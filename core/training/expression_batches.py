@@ -89,7 +89,7 @@ def _silent_clip(count: int, rng: np.random.Generator) -> Clip:
 
 
 @lru_cache(maxsize=1)
-def _products() -> ThreadpoolController:
+def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
@@ -132,7 +132,7 @@ class Windows(Dataset[Batch]):
         rng = np.random.default_rng((self.seed, step))
         # On one core: threads for products this small mostly wait for each other, and take from the
         # training what they wait with. Their number would change the last bits, too.
-        with _products().limit(limits=1, user_api="blas"):
+        with _blas().limit(limits=1, user_api="blas"):
             columns = list(zip(*(self.window(rng) for _ in range(self.size))))
         stacked = [torch.from_numpy(np.stack(c)) for c in columns]
         return Batch(*(t if t.dtype == torch.int64 else t.float() for t in stacked))
