@@ -104,6 +104,8 @@ class Avatar:
         if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
             raise UserError(f"'{path}' holds values that are not numbers.", _HINT)
         network.load_state_dict({name: value.float() for name, value in tensors.items()})
+        if not network.well_seated():
+            raise UserError(f"'{path}' names a sitting that it has not.", _HINT)
         return network.eval()
 
 
@@ -244,13 +246,15 @@ def _parsed(folder: Path, said: dict[str, Any]) -> Avatar:
 
 def _config(resolution: Any, sizes: dict[str, Any]) -> HeadConfig:
     """Sizes within what a head network can have; a foreign file must not fill the memory."""
-    sizes = {"alpha": False, **sizes}  # Avatars from before there was one have none.
+    # Avatars from before there were such have none.
+    sizes = {"alpha": False, "sittings": 1, "shoulder_channels": 0, **sizes}
     fields = {f.name for f in dataclasses.fields(HeadConfig)} - {"resolution"}
     if sizes.keys() != fields:
         raise ValueError(f"network: expected {sorted(fields)}, got {sorted(sizes)}")
     widths = tuple(_count(v, 1024) for v in sizes["widths"])
-    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths", "alpha", "looks"}}
+    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths", "alpha", "looks", "shoulder_channels"}}
     rest["looks"] = _count(sizes["looks"], MOST_LOOKS)
+    rest["shoulder_channels"] = _count(sizes["shoulder_channels"], 1024, 0)
     if not isinstance(sizes["alpha"], bool):
         raise ValueError(f"network: expected alpha true or false, got {sizes['alpha']!r}")
     pixels = _count(resolution, 1024)
@@ -259,9 +263,9 @@ def _config(resolution: Any, sizes: dict[str, Any]) -> HeadConfig:
     return HeadConfig(resolution=pixels, widths=widths, alpha=sizes["alpha"], **rest)
 
 
-def _count(value: Any, most: int) -> int:
-    if type(value) is not int or not 1 <= value <= most:
-        raise ValueError(f"expected a whole number from 1 to {most}, got {value!r}")
+def _count(value: Any, most: int, least: int = 1) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"expected a whole number from {least} to {most}, got {value!r}")
     return value
 
 

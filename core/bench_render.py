@@ -147,10 +147,11 @@ def network_rate(avatar: Avatar, cores: int) -> tuple[float, str]:
         seen = made.renderer.render(
             tracks.arkit_weights(), tracks.gaze, tracks.head_rotation, tracks.head_translation
         )
-        emotion, noise = torch.from_numpy(tracks.emotion), torch.zeros(count, made.network.config.noise)
+        emotion, look = torch.from_numpy(tracks.emotion), torch.zeros(count, dtype=torch.int64)
+        variety = torch.zeros(count, made.network.config.noise)
 
         def frames(times: int) -> None:
-            jobs = [lanes.submit(engine.pictures, seen, emotion, noise) for _ in range(times)]
+            jobs = [lanes.submit(engine.pictures, seen, emotion, look, variety) for _ in range(times)]
             for job in jobs:
                 job.result()
 

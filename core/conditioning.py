@@ -57,11 +57,13 @@ class Conditioning:
     mesh misses that, at the first sample that it covers; 2 where no mesh is."""
     card: Tensor
     """(B, size, size, 2) place on the head's card in -1..1."""
+    shoulders: Tensor
+    """(B, 2) how far the shoulders have moved on the picture: right and down, in half pictures."""
 
     def to(self, device: torch.device) -> Conditioning:
         """The same on another device."""
         return Conditioning(
-            self.planes.to(device), self.surface.to(device), self.card.to(device)
+            self.planes.to(device), self.surface.to(device), self.card.to(device), self.shoulders.to(device)
         )
 
 
@@ -101,6 +103,7 @@ class HeadRenderer:
         gaze: NDArray[np.float32],
         rotation: NDArray[np.float32],
         translation: NDArray[np.float32],
+        shoulders: NDArray[np.float32] | None = None,
     ) -> Conditioning:
         """The renders of B frames.
 
@@ -109,10 +112,13 @@ class HeadRenderer:
             gaze: (B, 2, 2) left/right eye, yaw/pitch, radians.
             rotation: (B, 3) of the head, axis-angle, radians.
             translation: (B, 3) metres.
+            shoulders: (B, 2) metres to the character's left and up; None: they stay still.
 
         """
+        if shoulders is None:
+            shoulders = np.zeros((len(weights), 2), np.float32)
         shaped = self.poser.shaped(weights, gaze)
-        posed = self.poser.posed(shaped, rotation, translation)
+        posed = self.poser.posed(shaped, rotation, translation, shoulders)
         move = (shaped - self.poser.rest) / MOVE
         iris = self.iris.expand(len(posed), -1, -1)
         attributes = torch.cat([self.normals(posed), move, posed[..., 2:] / DEPTH, iris], -1)
@@ -122,7 +128,9 @@ class HeadRenderer:
         surface = seen.paint(self._places(seen), 2.0).permute(0, 2, 3, 1)
         borders = self._borders(seen, planes[..., PLANES.index("depth")])
         self._refine(projected, attributes, borders, planes.flatten(0, 2), surface.flatten(0, 2))
-        return Conditioning(planes.permute(0, 3, 1, 2), surface, self.card(rotation, translation))
+        return Conditioning(
+            planes.permute(0, 3, 1, 2), surface, self.card(rotation, translation), self.moved(shoulders)
+        )
 
     def _values(self, seen: Fragments, attributes: Tensor) -> Tensor:
         """(P, planes) of what is seen."""
@@ -190,6 +198,11 @@ class HeadRenderer:
         ray = level[:, :, None] + upright[..., None]
         reach = -start[:, 2:] / ray[:, 2:]
         return ((start[:, :2] + reach * ray[:, :2]) / CARD).permute(0, 2, 3, 1)
+
+    def moved(self, shoulders: NDArray[np.float32]) -> Tensor:
+        """(B, 2) `Conditioning.shoulders`, seen as far away as the head's pivot."""
+        half = float(1 / (np.tan(np.radians(self.camera.fov_y) / 2) * self.camera.position[2]))
+        return self._tensor(shoulders) * torch.tensor([half, -half], device=self.device)
 
     def normals(self, vertices: Tensor) -> Tensor:
         """(B, V, 3) unit normals; each vertex gathers its faces, in a fixed order."""

@@ -40,12 +40,14 @@ class Poser:
         return out
 
     def posed(
-        self, shaped: Tensor, rotation: NDArray[np.float32], translation: NDArray[np.float32]
-    ) -> Tensor:
+        self, shaped: Tensor, rotation: NDArray[np.float32], translation: NDArray[np.float32],
+        shoulders: NDArray[np.float32] | None = None,
+    ) -> Tensor:  # fmt: skip
         """(B, V, 3) metres: the shaped head turned by (B, 3) axis-angle and moved by (B, 3) metres.
 
         Each vertex turns by its own share of the angle about the common axis (Rodrigues' formula),
-        so the neck follows the head.
+        so the neck follows the head; with the rest it goes where the shoulders go, which have moved
+        by (B, 2) metres across and up, or not at all.
         """
         turn = self._tensor(rotation)[:, None]
         angle = turn.norm(dim=2, keepdim=True)
@@ -54,6 +56,8 @@ class Poser:
         out: Tensor = shaped * own.cos() + torch.linalg.cross(axis, shaped) * own.sin()
         out += axis * ((axis * shaped).sum(2, keepdim=True) * (1 - own.cos()))
         out += self._level * self._tensor(translation)[:, None]
+        if shoulders is not None:
+            out[..., :2] += (1 - self._level) * self._tensor(shoulders)[:, None]
         return out
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:

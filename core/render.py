@@ -103,6 +103,9 @@ class Rows:
     """(T, 8) in the order of `EMOTIONS`"""
     look: NDArray[np.int64]
     """(T,) 0 the usual one, 1 that of the first film, ..."""
+    shoulders: Floats | None = None
+    """(T, 2) metres, see `HeadRenderer.render`; None: they go with the head as they do in the
+    avatar's footage"""
 
     @staticmethod
     def of(tracks: FaceTracks, look: int = 0) -> Rows:
@@ -235,12 +238,17 @@ class Studio:
 
     @torch.inference_mode()
     def _pictures(self, rows: Rows, which: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
+        translation = rows.translation[which]
+        shoulders = self.network.carried(torch.from_numpy(translation)).numpy()
+        if rows.shoulders is not None:
+            shoulders = rows.shoulders[which]
         seen = self.renderer.render(
-            rows.weights[which], rows.gaze[which], rows.rotation[which], rows.translation[which]
+            rows.weights[which], rows.gaze[which], rows.rotation[which], translation, shoulders
         )
         variety = torch.randn(1, self.network.config.noise, generator=torch.Generator().manual_seed(seed))
-        noise = self.network.noise(torch.from_numpy(rows.look[which]), variety)
-        return self.engine.pictures(seen, torch.from_numpy(rows.emotion[which]), noise)
+        variety = variety.expand(len(which), -1)
+        emotion, look = torch.from_numpy(rows.emotion[which]), torch.from_numpy(rows.look[which])
+        return self.engine.pictures(seen, emotion, look, variety)
 
 
 _kept: dict[tuple[str, str], Studio] = {}

@@ -29,14 +29,15 @@ class Engine(Protocol):
     """Frames to ask for at once; goes down when memory runs out."""
 
     def pictures(
-        self, seen: Conditioning, emotion: Tensor, noise: Tensor
+        self, seen: Conditioning, emotion: Tensor, look: Tensor, variety: Tensor
     ) -> NDArray[np.uint8]:
         """(B, H, W, 3) sRGB, or 4 with alpha, if the network has it.
 
         Args:
             seen: B frames, on `canvas`; at most `batch`.
             emotion: (B, 8) weights, on the CPU.
-            noise: (B, n) for the emotion mapping network, on the CPU.
+            look: (B,) number of the look, on the CPU.
+            variety: (B, n) normal numbers that stray from it, on the CPU.
 
         """
         ...
@@ -54,29 +55,32 @@ class Pictures(nn.Module):
         self.network = network
 
     def forward(
-        self, planes: Tensor, surface: Tensor, card: Tensor, emotion: Tensor, noise: Tensor
-    ) -> Tensor:
+        self, planes: Tensor, surface: Tensor, card: Tensor, shoulders: Tensor, emotion: Tensor, look: Tensor,
+        variety: Tensor,
+    ) -> Tensor:  # fmt: skip
         """Pictures of B frames.
 
         Args:
             planes: (B, H, W, planes), channels last.
             surface: (B, H, W, 2).
             card: (B, H, W, 2).
+            shoulders: (B, 2).
             emotion: (B, 8).
-            noise: (B, n).
+            look: (B,) int64.
+            variety: (B, n).
 
         Returns:
             (B, H, W, 3) uint8, or 4 with alpha.
 
         """
-        style = self.network.style(emotion, noise)
-        made = self.network.layers(planes.permute(0, 3, 1, 2), surface, card, style)
+        seen = Conditioning(planes.permute(0, 3, 1, 2), surface, card, shoulders)
+        made: Tensor = self.network(seen, emotion, look, variety)
         levels = (made.float().clamp(0, 1) * 255).round().to(torch.uint8)
         return levels.permute(0, 2, 3, 1)
 
 
-def inputs(seen: Conditioning, emotion: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+def inputs(seen: Conditioning, emotion: Tensor, look: Tensor, variety: Tensor) -> tuple[Tensor, ...]:
     """The arguments of `Pictures`, contiguous."""
     planes = seen.planes.permute(0, 2, 3, 1)
-    every = (planes, seen.surface, seen.card, emotion, noise)
+    every = (planes, seen.surface, seen.card, seen.shoulders, emotion, look, variety)
     return tuple(part.contiguous() for part in every)

@@ -39,10 +39,10 @@ class CudaEngine:
 
     @torch.inference_mode()
     def pictures(
-        self, seen: Conditioning, emotion: Tensor, noise: Tensor
+        self, seen: Conditioning, emotion: Tensor, look: Tensor, variety: Tensor
     ) -> NDArray[np.uint8]:
         """See `Engine`."""
-        given = [part.to(self.canvas) for part in inputs(seen, emotion, noise)]
+        given = [part.to(self.canvas) for part in inputs(seen, emotion, look, variety)]
         if self._graph is None:
             self._capture(given)
         count = len(emotion)

@@ -66,12 +66,12 @@ class ExportedEngine:
             self._requests.put(compiled.create_infer_request())
 
     def pictures(
-        self, seen: Conditioning, emotion: Tensor, noise: Tensor
+        self, seen: Conditioning, emotion: Tensor, look: Tensor, variety: Tensor
     ) -> NDArray[np.uint8]:
         """See `Engine`."""
         request = self._requests.get()
         try:
-            given = [part.numpy() for part in inputs(seen, emotion, noise)]
+            given = [part.numpy() for part in inputs(seen, emotion, look, variety)]
             return np.array(request.infer(given, share_inputs=True)[0])
         finally:
             self._requests.put(request)
@@ -87,10 +87,11 @@ def _exported(network: HeadNetwork) -> Any:
 
     config = network.config
     size = config.resolution
-    shapes = ([1, size, size, len(PLANES)], [1, size, size, 2], [1, size, size, 2],
-              [1, len(EMOTIONS)], [1, config.noise])  # fmt: skip
+    shapes = ([1, size, size, len(PLANES)], [1, size, size, 2], [1, size, size, 2], [1, 2],
+              [1, len(EMOTIONS)], [1], [1, config.noise])  # fmt: skip
     front = FrontEndManager().load_by_framework("pytorch")
-    example = tuple(torch.zeros(shape) for shape in shapes)
+    kinds = [torch.int64 if len(shape) == 1 else torch.float32 for shape in shapes]
+    example = tuple(torch.zeros(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True))
     with torch.no_grad(), warnings.catch_warnings():
         # Of tracing: sizes become constants, which is what is wanted, and torch has newer ways.
         warnings.simplefilter("ignore")

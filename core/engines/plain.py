@@ -29,10 +29,10 @@ class TorchEngine:
 
     @torch.inference_mode()
     def pictures(
-        self, seen: Conditioning, emotion: Tensor, noise: Tensor
+        self, seen: Conditioning, emotion: Tensor, look: Tensor, variety: Tensor
     ) -> NDArray[np.uint8]:
         """See `Engine`."""
-        given = [part.to(self.device) for part in inputs(seen, emotion, noise)]
+        given = [part.to(self.device) for part in inputs(seen, emotion, look, variety)]
         with autocast(self.device):
             levels = self._pictures(*given)
         return np.asarray(levels.cpu().numpy())

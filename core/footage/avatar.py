@@ -34,7 +34,7 @@ from ..progress import Progress, silent
 from ..training.head import STATE, HeadTrainer, HeadTraining, describe, train
 from ..training.head_cache import HeadCache
 from ..training.head_data import RenderSet
-from ..training.head_looks import alike, settle
+from ..training.head_looks import Looks
 from .dataset import Prepared, Request, prepare
 
 log = logging.getLogger(__name__)
@@ -65,9 +65,9 @@ class Made:
 class Keeper:
     """Keeps the weights that make the best held-out frames, and the curves."""
 
-    def __init__(self, data: RenderSet, folder: Path) -> None:
+    def __init__(self, data: RenderSet, looks: Looks, folder: Path) -> None:
         self._folder = folder
-        self._alike = alike(data)
+        self._looks = looks
         held = data.split()[1]
         if not held:
             raise UserError(f"'{data.folder}' has no held-out frames.", "Give more footage.")
@@ -83,7 +83,7 @@ class Keeper:
         """Keep a network if none before was better; a run that goes on forgets what came after."""
         before = [point for point in self.curve if point[0] < step]
         network = copy.deepcopy(network)
-        settle(network, self._alike)
+        self._looks.settle(network)
         value = self._psnr(network)
         log.info("batch %d: held-out frames at %.2f dB", step, value)
         if all(value >= point[2] for point in before):
@@ -98,9 +98,8 @@ class Keeper:
         for row in range(len(self._cache)):
             batch = self._cache.batch([row])
             with autocast(torch.device("cpu")):
-                noise = network.noise(batch.look, torch.zeros(1, network.config.noise))
-                rgb = network.picture(batch.conditioning, network.style(batch.emotion, noise))
-            values.append(float(psnr(rgb.float().clamp(0, 1), batch.truth).mean()))
+                made = network(batch.conditioning, batch.emotion, batch.look, torch.zeros(1, network.config.noise))
+            values.append(float(psnr(made[:, :3].float().clamp(0, 1), batch.truth).mean()))
         return float(np.mean(values))
 
 
@@ -126,8 +125,8 @@ def make_avatar(
         minutes: of training, after which it ends, done or not.
         overwrite: train again from the start.
         config: of the network; None is its usual one at the request's size.
-        progress: told the stages ``faces``, ``likeness``, ``fit``, ``frames``, ``conditioning`` and
-            ``training``.
+        progress: told the stages ``faces``, ``likeness``, ``fit``, ``frames``, ``shoulders``, ``conditioning``
+            and ``training``.
         told: told what came of the films before the training begins.
 
     Raises:
@@ -146,10 +145,12 @@ def make_avatar(
     said = {"steps": plan.steps, "batch": plan.batch, "seed": plan.seed, "set": data.folder.name}
     if _is_made(out, folder, said):
         return Made(load(out), prepared, tuple(read_curve(folder)), True)
-    sizes = replace(config or HeadConfig(resolution=request.size), alpha=True, looks=data.looks)
-    keeper = Keeper(data, folder)
+    looks = prepared.looks
+    usual = looks.config(data)
+    sizes = replace(config or usual, alpha=True, looks=usual.looks, sittings=usual.sittings)
+    keeper = Keeper(data, looks, folder)
     try:
-        train(data, folder, plan, sizes, None, _ending(progress, minutes), keeper)
+        train(data, looks, folder, plan, sizes, None, _ending(progress, minutes), keeper)
     except _TimeIsUp:
         log.warning("the time is up before the training's end; the same command without it goes on")
     except (Cancelled, KeyboardInterrupt):

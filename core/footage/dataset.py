@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Films of a person to a render set: scanned, chosen, fitted, cut.
+"""Films of a person to a render set: scanned, chosen, fitted, cut, registered.
 
 What is done lies in the work folder and is not done again: a scan under its film's hash, a set under
 the hash of all that it is made from, and in it every frame that is there.
@@ -25,9 +25,11 @@ from ..progress import Progress, silent
 from ..raster import Camera
 from ..tracking.tracker import run_tracker
 from ..training.head_data import RenderSet, SetInfo, frame_file, load_set, write_plan
+from ..training.head_looks import Looks
 from .follow import Motion, follow
 from .likeness import Likeness, Sight, likeness, turned, turned_gaze
 from .pieces import LONGEST, Findings, Piece, Scan, check_enough, framed_alike, pieces_of
+from .shoulders import register
 
 Array = npt.NDArray[np.float64]
 
@@ -64,6 +66,7 @@ class Prepared:
     """A set that is there, whole."""
 
     data: RenderSet
+    looks: Looks
     findings: tuple[Findings, ...]
     """of each film"""
 
@@ -92,7 +95,10 @@ def prepare(request: Request, work: Path, progress: Progress = silent) -> Prepar
         _plan(request, folder, pieces, scans, progress)
     data = load_set(folder)
     _cut(data, _chosen(data, pieces, scans, request), progress)
-    return Prepared(load_set(folder), findings)
+    data = load_set(folder)
+    looks = Looks.of(data)
+    register(data, looks, progress)
+    return Prepared(load_set(folder), looks, findings)
 
 
 def scan_all(

@@ -46,16 +46,20 @@ class HeadConfig:
     """Numbers of noise into the emotion mapping network, as many as of emotion embedding."""
     looks: int = 1
     """Learned means of that noise: the usual look, and of footage that of each film."""
+    sittings: int = 1
+    """Of footage: days or hours apart, each with its own hair, clothes and light, so its own textures."""
     texture: int = 384
     """Texels, height and width, of the mesh's learned texture."""
     texture_channels: int = 8
     """The first three are a base colour that is added to the output."""
-    card: int = 192
+    card: int = 384
     """Texels of the texture on the card that turns with the head: hair and outline."""
     card_channels: int = 8
     """Likewise."""
     backdrop_channels: int = 6
-    """Of a picture that stays still: background and shoulders. Likewise."""
+    """Of a picture that stays still: the background, and a character's shoulders. Likewise."""
+    shoulder_channels: int = 0
+    """Of a picture that moves with a person's shoulders; 0 where they stay still. Likewise."""
     alpha: bool = False
     """Whether the network also tells how much of each pixel the person fills."""
 
@@ -190,6 +194,10 @@ class StyleUNet(nn.Module):
 class HeadNetwork(nn.Module):
     """Conditioning renders and emotion to a photoreal frame."""
 
+    sitting: Tensor
+    follow: Tensor
+    grid: Tensor
+
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.config = config
@@ -198,43 +206,42 @@ class HeadNetwork(nn.Module):
         # code for each film is learned with the weights (GLO, Bojanowski et al. 2018), or the
         # network would blur over all of them.
         self.looks = nn.Parameter(torch.zeros(config.looks, config.noise))
-        size = config.resolution
-        self.texture = nn.Parameter(_noise(config.texture_channels, config.texture))
-        self.card = nn.Parameter(_noise(config.card_channels, config.card))
-        self.backdrop = nn.Parameter(_noise(config.backdrop_channels, size))
+        count, size = config.sittings, config.resolution
+        self.texture = nn.Parameter(_noise(count, config.texture_channels, config.texture))
+        self.card = nn.Parameter(_noise(count, config.card_channels, config.card))
+        self.backdrop = nn.Parameter(_noise(count, config.backdrop_channels, size))
+        if count > 1:
+            # Another haircut is not another style of this one: which textures a look has is given.
+            self.register_buffer("sitting", torch.zeros(config.looks, dtype=torch.int64))
+        if config.shoulder_channels:
+            self.shoulders = nn.Parameter(_noise(count, config.shoulder_channels, size))
+            # How far they go with the head, sideways and up, where nobody tells where they are.
+            self.register_buffer("follow", torch.zeros(2))
+            steps = (2 * torch.arange(size) + 1) / size - 1
+            grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)
+            self.register_buffer("grid", grid, persistent=False)
         inside = config.texture_channels + config.card_channels + config.backdrop_channels
-        self.unet = StyleUNet(inside + len(PLANES), config)
+        self.unet = StyleUNet(inside + config.shoulder_channels + len(PLANES), config)
 
-    def noise(self, look: Tensor, variety: Tensor) -> Tensor:
-        """Numbers of a look (B,), and normal numbers (B, noise) -> (B, noise) for `style`."""
-        return self.looks[look] + VARIETY * variety
-
-    def style(self, emotion: Tensor, noise: Tensor) -> Tensor:
-        """(B, 8), (B, noise) -> (B, style)."""
-        code: Tensor = self.emotion(emotion, noise)
-        return code
-
-    def forward(self, planes: Tensor, surface: Tensor, card: Tensor, style: Tensor) -> Tensor:
-        """Frames from conditioning (see `core.conditioning.Conditioning`) and style.
+    def forward(self, seen: Conditioning, emotion: Tensor, look: Tensor, variety: Tensor) -> Tensor:
+        """Frames from conditioning, emotion and look.
 
         Args:
-            planes: (B, 15, H, W).
-            surface: (B, H, W, 2).
-            card: (B, H, W, 2).
-            style: (B, style) from `style`.
+            seen: B frames.
+            emotion: (B, 8) weights.
+            look: (B,) number of the look, 0 the usual one.
+            variety: (B or 1, noise) normal numbers that stray from the look; 0 for the look itself.
 
         Returns:
-            (B, 3, H, W) sRGB, about 0..1.
+            (B, 3, H, W) sRGB, about 0..1; (B, 4, H, W) with alpha, if the network has it.
 
         """
-        return self.layers(planes, surface, card, style)[:, :3]
-
-    def layers(self, planes: Tensor, surface: Tensor, card: Tensor, style: Tensor) -> Tensor:
-        """Like `forward`, with alpha as a fourth channel if the network has it."""
-        skin, hair, still = self.looked_up(planes, surface, card)
+        style: Tensor = self.emotion(emotion, self.looks[look] + VARIETY * variety)
+        skin, *around = self.looked_up(seen, look)
+        planes = seen.planes
         parts = planes[:, -len(PARTS) :].float()
         covered = parts.sum(1, keepdim=True).clamp(0.0, 1.0)
-        behind = (1.0 - covered) * (hair[:, :3] + still[:, :3])
+        behind = (1.0 - covered) * torch.stack([picture[:, :3] for picture in around]).sum(0)
         base = _smooth(covered * skin[:, :3] + behind, parts)
         # One copy a part, to the layout and precision of the convolutions.
         kind = planes.device.type
@@ -242,46 +249,59 @@ class HeadNetwork(nn.Module):
         working = torch.get_autocast_dtype(kind) if low else skin.dtype
         features = [
             part.to(dtype=working, memory_format=torch.channels_last)
-            for part in (planes, skin, hair, still)
+            for part in (planes, skin, *around)
         ]
         made = self.unet(torch.cat(features, 1), style).float()
         rgb = base + made[:, :3] + 0.5
         return torch.cat([rgb, covered + made[:, 3:]], 1) if self.config.alpha else rgb
 
-    def looked_up(
-        self, planes: Tensor, surface: Tensor, card: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The learned textures as this frame shows them, (B, channels, H, W) each."""
-        batch = len(planes)
-        with torch.autocast(planes.device.type, enabled=False):
-            skin = _look_up(self.texture, surface)
-            hair = _look_up(self.card, card)
-        return skin, hair, self.backdrop.expand(batch, -1, -1, -1)
+    def looked_up(self, seen: Conditioning, look: Tensor) -> list[Tensor]:
+        """The learned textures as these frames show them, (B, channels, H, W) each: the mesh's first."""
+        with torch.autocast(seen.planes.device.type, enabled=False):
+            out = [
+                _look_up(self._of(self.texture, look), seen.surface),
+                _look_up(self._of(self.card, look), seen.card),
+                self._of(self.backdrop, look),
+            ]
+            if self.config.shoulder_channels:
+                place = self.grid - seen.shoulders[:, None, None]
+                out.append(_look_up(self._of(self.shoulders, look), place, "border"))
+        return out
 
-    def picture(self, conditioning: Conditioning, style: Tensor) -> Tensor:
-        """`forward` on a `Conditioning`: no alpha."""
-        rgb: Tensor = self(
-            conditioning.planes, conditioning.surface, conditioning.card, style
-        )
-        return rgb
+    def carried(self, translation: Tensor) -> Tensor:
+        """(B, 2) metres that the shoulders go with a head that moves (B, 3) metres."""
+        across = translation[:, :2]
+        return across * self.follow if self.config.shoulder_channels else torch.zeros_like(across)
+
+    def well_seated(self) -> bool:
+        """Whether each look's sitting is one that there is."""
+        if self.config.sittings == 1:
+            return True
+        return bool(((self.sitting >= 0) & (self.sitting < self.config.sittings)).all())
+
+    def _of(self, textures: Tensor, look: Tensor) -> Tensor:
+        """(B, C, H, W) of (sittings, C, H, W)."""
+        if self.config.sittings == 1:
+            return textures.expand(len(look), -1, -1, -1)
+        return textures.index_select(0, self.sitting[look])
 
 
-def tiny_head_network(seed: int = 0, alpha: bool = False) -> HeadNetwork:
+TINY = HeadConfig(resolution=32, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8)
+"""For tests."""
+
+
+def tiny_head_network(seed: int = 0, config: HeadConfig = TINY) -> HeadNetwork:
     """A random network of a few thousand weights, 32x32 pixels, for tests."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = HeadNetwork(
-            HeadConfig(
-                resolution=32, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8, alpha=alpha
-            )
-        )
+        network = HeadNetwork(config)
         nn.init.normal_(network.unet.colour.weight, std=0.1)
     return network.eval()
 
 
-def _noise(channels: int, size: int) -> Tensor:
-    """(1, channels, size, size): no colour yet, and small random features."""
-    values = 0.1 * torch.randn(1, channels, size, size)
+def _noise(count: int, channels: int, size: int) -> Tensor:
+    """(count, channels, size, size): no colour yet, and small random features."""
+    values = 0.1 * torch.randn(count, channels, size, size)
     values[:, :3] = 0.0
     return values
 
@@ -303,7 +323,6 @@ def _smooth(rgb: Tensor, parts: Tensor) -> Tensor:
     return torch.lerp(rgb, blurred, (3 * (which - around).abs() + shared + teeth).clamp(0.0, 1.0))
 
 
-def _look_up(texture: Tensor, place: Tensor) -> Tensor:
-    """Bilinear samples of one texture at (B, H, W, 2) places; 0 outside -1..1."""
-    textures = texture.expand(len(place), -1, -1, -1)
-    return F.grid_sample(textures, place, mode="bilinear", align_corners=False)
+def _look_up(textures: Tensor, place: Tensor, beyond: str = "zeros") -> Tensor:
+    """Bilinear samples of (B, C, H, W) at (B, H, W, 2) places; `beyond` -1..1 0 or the border's."""
+    return F.grid_sample(textures, place, mode="bilinear", padding_mode=beyond, align_corners=False)

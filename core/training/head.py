@@ -31,7 +31,7 @@ from ..progress import Progress, silent
 from ..raster import Camera
 from .head_cache import Batch, HeadCache, shuffled
 from .head_data import RenderSet, load_set, write_design
-from .head_looks import alike, settle
+from .head_looks import Looks
 from .head_loss import TERMS, LossWeights, head_loss
 from .head_poses import PoseDesign
 
@@ -81,7 +81,10 @@ class HeadTrainer:
         self.network = HeadNetwork(config) if start is None else start
         self.network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval()
-        textures = [self.network.texture, self.network.card, self.network.backdrop, self.network.looks]
+        network = self.network
+        textures = [network.texture, network.card, network.backdrop, network.looks]
+        if network.config.shoulder_channels:
+            textures.append(network.shoulders)
         chosen = {id(p) for p in textures}
         rest = [p for p in self.network.parameters() if id(p) not in chosen]
         self.optimiser = torch.optim.Adam(
@@ -98,10 +101,7 @@ class HeadTrainer:
             group["lr"] = group["rate"] * self._pace()
         with autocast(torch.device("cpu")):
             variety = torch.randn(len(batch.emotion), self.network.config.noise)
-            noise = self.network.noise(batch.look, variety)
-            style = self.network.style(batch.emotion, noise)
-            seen = batch.conditioning
-            made = self.network.layers(seen.planes, seen.surface, seen.card, style).float()
+            made = self.network(batch.conditioning, batch.emotion, batch.look, variety).float()
         loss = head_loss(made[:, :3], batch.truth, batch.attention, weights)
         if batch.mask is not None and self.network.config.alpha:
             loss = loss + weights.alpha * (made[:, 3:] - batch.mask).abs().mean()
@@ -185,6 +185,7 @@ def _follow(mean: float, value: float) -> float:
 
 def train(
     data: RenderSet,
+    looks: Looks,
     folder: Path,
     plan: HeadTraining,
     config: HeadConfig,
@@ -202,6 +203,8 @@ def train(
                         f"{plan.batch}.", "Render more of it.")  # fmt: skip
     cache = HeadCache(data, numbers, progress)
     trainer = HeadTrainer(config, plan, start)
+    for network in (trainer.network, trainer.average):
+        looks.begin(network, data)
     state = folder / STATE
     if state.is_file():
         trainer.resume(state)
@@ -226,7 +229,7 @@ def train(
         trainer.save(state)
         raise
     trainer.save(state)
-    settle(trainer.average, alike(data))
+    looks.settle(trainer.average)
     return trainer.average
 
 
@@ -246,10 +249,11 @@ def main(argv: list[str] | None = None) -> int:
     work = args.work or args.out
     work.mkdir(parents=True, exist_ok=True)
     start = load(args.start).network() if args.start else None
-    config = start.config if start else HeadConfig(resolution=data.info.size, alpha=data.footage, looks=data.looks)
+    looks = Looks.of(data)
+    config = start.config if start else looks.config(data)
     losses = LossWeights().without(args.without) if args.without else LossWeights()
     plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed, losses=losses)
-    network = train(data, work, plan, config, start)
+    network = train(data, looks, work, plan, config, start)
     info = data.info
     card = AvatarCard(args.name or info.name, info.licence, info.source, info.consent, info.credits)
     avatar = save_avatar(args.out, card, info.camera, network, data.proxy)

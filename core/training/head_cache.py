@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..conditioning import Conditioning, HeadRenderer
 from ..progress import Progress
-from .head_data import Array, RenderSet, looks_of
+from .head_data import POSE, SEEN, Array, RenderSet, looks_of
 
 FEATURES = (
     (("lip_corner_left", "lip_corner_right"), 0.036),
@@ -56,7 +56,7 @@ class HeadCache:
         for index in range(len(numbers)):
             progress("conditioning", index, len(numbers))
             row = slice(index, index + 1)
-            seen = self.renderer.render(*self._pose(row))
+            seen = self.renderer.render(*self._pose(row, SEEN))
             planes.append(seen.planes.bfloat16())
             surfaces.append(seen.surface)
             attention.append((self._attention(row) * 255).to(torch.uint8))
@@ -76,7 +76,7 @@ class HeadCache:
             self.rows["head_rotation"][where], self.rows["head_translation"][where]
         )
         return Batch(
-            Conditioning(self.planes[index], self.surface[index], card),
+            Conditioning(self.planes[index], self.surface[index], card, self.renderer.moved(self.rows["shoulders"][where])),
             torch.from_numpy(self.rows["emotion"][where]),
             self.looks[index],
             self.truth[index].permute(0, 3, 1, 2).float() / 255,
@@ -84,20 +84,14 @@ class HeadCache:
             None if self.masks is None else self.masks[index][:, None].float() / 255,
         )
 
-    def _pose(self, row: slice) -> tuple[Array, Array, Array, Array]:
-        rows = self.rows
-        return (
-            rows["arkit"][row],
-            rows["gaze"][row],
-            rows["head_rotation"][row],
-            rows["head_translation"][row],
-        )
+    def _pose(self, row: slice, names: Sequence[str]) -> list[Array]:
+        return [self.rows[name][row] for name in names]
 
     def _attention(self, row: slice) -> Tensor:
         """(1, 1, H, W): one soft spot a feature, following its landmarks."""
         renderer = self.renderer
         model, camera, size = renderer.model, renderer.camera, renderer.size
-        vertices = torch.from_numpy(model.deform(*self._pose(row))[0])
+        vertices = torch.from_numpy(model.deform(*self._pose(row, POSE))[0])
         steps = torch.arange(size) + 0.5
         spots = torch.zeros(size, size)
         for names, reach in FEATURES:

@@ -13,6 +13,7 @@ A render set is a folder that a renderer (Blender's Cycles, for a character) or 
       frames/000001.png     frame of row 0; 8-bit RGB, sRGB as seen on screen, `size` x `size`
       frames/000002.png     frame of row 1; ...
       masks/000001.png      footage: where the person is in that frame; 8-bit grey, 255 inside
+      shoulders.npz         footage: where the shoulders are in some of the frames
 
 **set.json** ::
 
@@ -55,9 +56,12 @@ A render set is a folder that a renderer (Blender's Cycles, for a character) or 
                                  the frame shows.
 ==================  ===========  =================================================================
 
+**shoulders.npz**: `numbers` (M,) of frames, counted from 1, and `shoulders` (M, 2) how far these have moved
+there, as `core.conditioning.HeadRenderer.render` takes it. Other frames, and sets without it, have them still.
+
 The rest (`expression` of a track, say) follows from these. The frame of a row must show exactly what
 `HeadModel.load(SET/proxy.npz).deform(arkit, gaze, head_rotation, head_translation)` gives, seen by
-`camera`; hair, shoulders and background are free, and what does not move with the head stays still.
+`camera`; hair and background are free, and what moves with neither head nor shoulders stays still.
 `proxy.npz` has the identity already in its `vertices`.
 
 `python -m core train head --design N --out SET` writes `params.npz` and a `set.json` with the
@@ -94,6 +98,11 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "head_translation": (3,),
     "emotion": (len(EMOTIONS),),
 }
+POSE = ("arkit", "gaze", "head_rotation", "head_translation")
+"""What `core.head.model.HeadModel.deform` takes."""
+SEEN = (*POSE, "shoulders")
+"""What `core.conditioning.HeadRenderer.render` takes."""
+SHOULDERS = "shoulders.npz"
 _OF_FILMS: dict[str, tuple[int, ...]] = {"film": (), "time": (), "picture": (), "crop": (4,)}
 _HINT = "Make the set again; `core train head --design N --out SET` writes its plan."
 
@@ -122,7 +131,7 @@ class RenderSet:
     folder: Path
     info: SetInfo
     params: dict[str, Array]
-    """N rows each; see the module docstring."""
+    """N rows each, see the module docstring; `shoulders` (N, 2) is one of them."""
     numbers: tuple[int, ...]
     """Frames that are there, counted from 1."""
 
@@ -180,6 +189,7 @@ def load_set(folder: Path) -> RenderSet:
     if info.films and not (params["film"] >= 0).all() & (params["film"] < len(info.films)).all():
         raise UserError(f"'{folder}': a frame is of a film that set.json does not name.", _HINT)
     count = len(params["arkit"])
+    params["shoulders"] = _read_shoulders(folder / SHOULDERS, count)
     numbers = tuple(
         n for n in range(1, count + 1) if (folder / "frames" / frame_file(n)).is_file()
     )
@@ -259,6 +269,17 @@ def _read_params(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Ar
                 _HINT,
             )
     return params
+
+
+def _read_shoulders(path: Path, count: int) -> Array:
+    out = np.zeros((count, 2), np.float32)
+    if path.is_file():
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                out[file["numbers"].astype(np.int64) - 1] = file["shoulders"]
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise UserError(f"'{path}' cannot be read: {error}.", _HINT) from error
+    return out
 
 
 def _read_frame(path: Path, size: int, mode: str) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from core.engines.cuda import CudaEngine
 from core.engines.exported import ExportedEngine, available
 from core.engines.plain import TorchEngine
 from core.errors import ExitCode, UserError
-from core.models.head import tiny_head_network
+from core.models.head import TINY, HeadNetwork, tiny_head_network
 
 SIZE = 32
 NETWORK = tiny_head_network()
-NOISE = torch.randn(1, NETWORK.config.noise, generator=torch.Generator().manual_seed(0))
+FOOTAGE = replace(TINY, looks=3, sittings=2, shoulder_channels=4)
+VARIETY = torch.randn(1, NETWORK.config.noise, generator=torch.Generator().manual_seed(0))
+USUAL = torch.zeros(1, dtype=torch.int64)
 CPU = torch.device("cpu")
 
 
@@ -30,12 +33,14 @@ def seen(seed: int, batch: int = 1) -> tuple[Conditioning, torch.Tensor]:
     planes[..., -len(PARTS) :] /= len(PARTS)
     surface, card = (torch.rand(batch, SIZE, SIZE, 2, generator=generator) * 2 - 1 for _ in range(2))
     emotion = torch.rand(batch, 8, generator=generator)
-    return Conditioning(planes.permute(0, 3, 1, 2), surface, card), emotion
+    shoulders = torch.rand(batch, 2, generator=generator) - 0.5
+    return Conditioning(planes.permute(0, 3, 1, 2), surface, card, shoulders), emotion
 
 
-def exact(seed: int, batch: int = 1) -> np.ndarray:
+def exact(seed: int, batch: int = 1, network: HeadNetwork = NETWORK, look: int = 0) -> np.ndarray:
+    given = inputs(*seen(seed, batch), torch.full((batch,), look), VARIETY.expand(batch, -1))
     with torch.inference_mode():
-        return np.asarray(Pictures(NETWORK)(*inputs(*seen(seed, batch), NOISE)).numpy())
+        return np.asarray(Pictures(network)(*given).numpy())
 
 
 def exported(lanes: int = 1) -> ExportedEngine:
@@ -50,7 +55,7 @@ def every() -> list[Engine]:
 
 def test_every_engine_makes_the_networks_pictures() -> None:
     for engine in every():
-        made = engine.pictures(*seen(1), NOISE)
+        made = engine.pictures(*seen(1), USUAL, VARIETY)
         assert (made.shape, made.dtype) == ((1, SIZE, SIZE, 3), np.uint8)
         off = np.abs(made.astype(int) - exact(1).astype(int))
         assert off.max() <= 6, engine.name  # bfloat16, where the processor has it
@@ -60,27 +65,47 @@ def test_every_engine_makes_the_networks_pictures() -> None:
 
 def test_the_same_bytes_every_time() -> None:
     for engine in every():
-        first, second = (engine.pictures(*seen(2), NOISE) for _ in range(2))
+        first, second = (engine.pictures(*seen(2), USUAL, VARIETY) for _ in range(2))
         assert np.array_equal(first, second)
-        assert not np.array_equal(first, engine.pictures(*seen(3), NOISE))
+        assert not np.array_equal(first, engine.pictures(*seen(3), USUAL, VARIETY))
 
 
 def test_emotion_and_noise_reach_the_picture() -> None:
     for engine in every():
         conditioning, emotion = seen(4)
-        calm = engine.pictures(conditioning, emotion, NOISE).copy()
-        assert not np.array_equal(calm, engine.pictures(conditioning, 1 - emotion, NOISE))
-        assert not np.array_equal(calm, engine.pictures(conditioning, emotion, 3 - NOISE))
+        calm = engine.pictures(conditioning, emotion, USUAL, VARIETY).copy()
+        assert not np.array_equal(calm, engine.pictures(conditioning, 1 - emotion, USUAL, VARIETY))
+        assert not np.array_equal(calm, engine.pictures(conditioning, emotion, USUAL, 3 - VARIETY))
+
+
+def test_a_sitting_has_its_own_textures_and_shoulders_move_in_every_engine() -> None:
+    network = tiny_head_network(config=FOOTAGE)
+    network.sitting[2] = 1
+    with torch.no_grad():
+        network.backdrop[1, :3] += 0.3
+        network.shoulders[:, :3].normal_(generator=torch.Generator().manual_seed(1))
+    engines: list[Engine] = [TorchEngine(network, CPU, 1, 1)]
+    engines += [ExportedEngine(network, 1, 1)] if available() else []
+    for engine in engines:
+        conditioning, emotion = seen(8)
+        made = [engine.pictures(conditioning, emotion, torch.tensor([look]), VARIETY) for look in range(3)]
+        for look, picture in enumerate(made):
+            off = np.abs(picture.astype(int) - exact(8, 1, network, look).astype(int))
+            assert off.max() <= 6, engine.name
+        assert np.array_equal(made[0], made[1])
+        assert np.abs(made[0].astype(int) - made[2]).mean() > 5
+        still = replace(conditioning, shoulders=conditioning.shoulders * 0)
+        assert np.abs(engine.pictures(still, emotion, USUAL, VARIETY).astype(int) - made[0]).mean() > 2
 
 
 def test_lanes_do_not_disturb_each_other() -> None:
     engine = exported(lanes=2)
-    alone = [engine.pictures(*seen(seed), NOISE) for seed in range(8)]
+    alone = [engine.pictures(*seen(seed), USUAL, VARIETY) for seed in range(8)]
     start = threading.Barrier(2)
 
     def lane(seeds: range) -> list[np.ndarray]:
         start.wait()
-        return [engine.pictures(*seen(seed), NOISE) for seed in seeds]
+        return [engine.pictures(*seen(seed), USUAL, VARIETY) for seed in seeds]
 
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lane, (range(8), range(7, -1, -1))))
@@ -92,11 +117,11 @@ def test_lanes_do_not_disturb_each_other() -> None:
 def test_exporting_sends_nothing_and_needs_no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino_telemetry", None)
     engine = exported()
-    assert engine.pictures(*seen(5), NOISE).shape == (1, SIZE, SIZE, 3)
+    assert engine.pictures(*seen(5), USUAL, VARIETY).shape == (1, SIZE, SIZE, 3)
 
 
 def test_alpha_goes_through() -> None:
-    network = tiny_head_network(alpha=True)
+    network = tiny_head_network(config=replace(TINY, alpha=True))
     conditioning, emotion = seen(6)
     parts = conditioning.planes[:, -len(PARTS) :]
     parts[:] = 0
@@ -106,7 +131,7 @@ def test_alpha_goes_through() -> None:
     engines: list[Engine] = [TorchEngine(network, CPU, 1, 1)]
     engines += [ExportedEngine(network, 1, 1)] if available() else []
     for engine in engines:
-        made = engine.pictures(conditioning, emotion, NOISE)
+        made = engine.pictures(conditioning, emotion, USUAL, VARIETY)
         assert made.shape == (1, SIZE, SIZE, 4)
         # Before it has learned better, alpha is what the mesh covers.
         assert np.abs(made[0, 8:24, :, 3].astype(int) - 128).max() <= 1
@@ -131,11 +156,13 @@ def test_a_graph_makes_the_networks_pictures_whatever_the_batch() -> None:
     engine = CudaEngine(tiny_head_network(), batch=4)
     conditioning, emotion = seen(7, 4)
     conditioning = conditioning.to(engine.canvas)
-    whole = engine.pictures(conditioning, emotion, NOISE)
+    look, variety = USUAL.expand(4), VARIETY.expand(4, -1)
+    whole = engine.pictures(conditioning, emotion, look, variety)
     assert np.abs(whole.astype(int) - exact(7, 4).astype(int)).max() <= 6
-    part = Conditioning(conditioning.planes[:2], conditioning.surface[:2], conditioning.card[:2])
-    assert np.array_equal(engine.pictures(part, emotion[:2], NOISE), whole[:2])
+    part = Conditioning(conditioning.planes[:2], conditioning.surface[:2], conditioning.card[:2],
+                        conditioning.shoulders[:2])  # fmt: skip
+    assert np.array_equal(engine.pictures(part, emotion[:2], look[:2], variety[:2]), whole[:2])
     engine.shrink()
     assert engine.batch == 2
-    again = engine.pictures(part, emotion[:2], NOISE)
+    again = engine.pictures(part, emotion[:2], look[:2], variety[:2])
     assert np.abs(again.astype(int) - whole[:2].astype(int)).max() <= 4

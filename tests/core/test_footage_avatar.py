@@ -19,12 +19,11 @@ from core.cli import main
 from core.errors import Cancelled, UserError
 from core.footage.avatar import BEST, CURVE, Keeper, make_avatar
 from core.footage.dataset import Request, prepare
-from core.models.head import HeadConfig
+from core.models.head import TINY
 from core.training.head import HeadTraining
 from tests.core.seen_faces import scan
 
 SIZE = 32
-TINY = HeadConfig(resolution=SIZE, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8)
 PLAN = HeadTraining(steps=6, batch=2, save_every=2, warm_up=1)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a script with a #! line")
@@ -168,12 +167,13 @@ def test_the_clock_ends_the_training(asked: Request, work: Path, tmp_path: Path)
 def test_the_best_is_kept(asked: Request, work: Path, tmp_path: Path) -> None:
     from core.models.head import HeadNetwork
 
-    data = prepare(asked, work).data
+    prepared = prepare(asked, work)
+    data = prepared.data
     config = replace(TINY, looks=data.looks)
     good, bad = HeadNetwork(config).eval(), HeadNetwork(config).eval()
     for value, network in ((-0.05, good), (0.4, bad)):
         network.unet.colour.bias.data.fill_(value)
-    keeper = Keeper(data, tmp_path)
+    keeper = Keeper(data, prepared.looks, tmp_path)
     keeper.judge(good, 2, 0.5)
     best = (tmp_path / BEST).read_bytes()
     keeper.judge(bad, 4, 0.4)

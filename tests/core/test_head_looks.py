@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks: what neither face nor emotion tell of a film is learned for it, and lent to films like it."""
+"""Looks and sittings: what neither face nor emotion tell of a film is learned for it, and lent to films like it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from core.models.head import VARIETY, HeadConfig, tiny_head_network
+from core.models.head import TINY, tiny_head_network
 from core.progress import silent
 from core.raster import Camera
 from core.toy_head import write_toy_head
 from core.training.head import HeadTrainer, HeadTraining
 from core.training.head_cache import HeadCache
 from core.training.head_data import RenderSet, SetInfo, load_set, looks_of, write_plan
-from core.training.head_looks import alike, settle
+from core.training.head_looks import Looks, following
 from core.training.head_loss import LossWeights
 
 SIZE = 32
@@ -51,16 +51,54 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> RenderSet:
 
 
 def test_a_film_not_trained_on_has_the_look_of_the_one_most_like_it(films: RenderSet) -> None:
+    looks = Looks.of(films)
     assert films.looks == 4
-    assert alike(films).tolist() == [1 + DARK, 1 + LIGHT, 1 + LIGHT]
+    assert looks.source.tolist() == [DARK, LIGHT, LIGHT]
 
 
-def test_the_usual_look_is_one_of_the_films(films: RenderSet) -> None:
+def test_films_of_another_light_are_another_sitting(films: RenderSet) -> None:
+    looks = Looks.of(films)
+    dark, light, held = looks.sitting.tolist()
+    assert looks.sittings == 2
+    assert dark != light == held
+    config = looks.config(films)
+    assert (config.sittings, config.looks, config.alpha) == (2, 4, True)
+    assert config.shoulder_channels > 0
+
+
+def test_a_characters_set_has_one_sitting_and_still_shoulders(films: RenderSet) -> None:
+    character = replace(films, info=replace(films.info, films=()))
+    looks = Looks.of(character)
+    config = looks.config(character)
+    assert (looks.sittings, config.sittings, config.looks, config.shoulder_channels) == (1, 1, 1, 0)
     network = tiny_head_network()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    looks.begin(network, character)
+    looks.settle(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_the_usual_look_is_one_of_the_films_and_sits_with_it(films: RenderSet) -> None:
+    looks = Looks.of(films)
+    network = tiny_head_network(config=replace(TINY, looks=4, sittings=2))
     network.looks = torch.nn.Parameter(torch.tensor([[9.0] * 4, [0.0] * 4, [1.0] * 4, [5.0] * 4]))
-    settle(network, alike(films))
+    looks.begin(network, films)
+    looks.settle(network)
     assert network.looks[1:, 0].tolist() == [0.0, 1.0, 1.0]
     assert network.looks[0, 0] == 1.0
+    assert network.sitting.tolist() == [looks.sitting[LIGHT], *looks.sitting]
+
+
+def test_shoulders_follow_the_head_as_the_footage_shows(films: RenderSet) -> None:
+    generator = np.random.default_rng(0)
+    head = generator.normal(0, 0.01, (200, 3)).astype(np.float32)
+    shoulders = head[:, :2] * (0.8, 0.3) + generator.normal(0, 1e-4, (200, 2))
+    np.testing.assert_allclose(following(head, shoulders.astype(np.float32)), (0.8, 0.3), atol=0.01)
+    assert following(np.zeros((3, 3), np.float32), np.ones((3, 2), np.float32)).tolist() == [0, 0]
+    network = tiny_head_network(config=replace(TINY, looks=4, shoulder_channels=4))
+    moving = replace(films, params=films.params | {"head_translation": head[:6], "shoulders": head[:6, :2] * 0.5})
+    Looks.of(films).begin(network, moving)
+    torch.testing.assert_close(network.follow, torch.tensor([0.5, 0.5]))
 
 
 def test_frames_have_the_look_of_their_film(films: RenderSet) -> None:
@@ -71,23 +109,16 @@ def test_frames_have_the_look_of_their_film(films: RenderSet) -> None:
     assert looks_of(rows, films.looks).tolist() == [0, 0, 0]
 
 
-def test_a_seed_varies_about_a_look() -> None:
-    network = tiny_head_network()
-    variety = torch.randn(1, network.config.noise)
-    with torch.no_grad():
-        noise = network.noise(torch.tensor([0, 0]), variety)
-    torch.testing.assert_close(noise, (VARIETY * variety).expand(2, -1))
-
-
 def test_light_that_no_track_tells_is_learned_as_a_look(films: RenderSet) -> None:
-    config = HeadConfig(resolution=SIZE, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8, looks=films.looks)
+    """Also with the textures of one sitting."""
     cache = HeadCache(films, [1, 2, 3, 4], silent)
-    trainer = HeadTrainer(config, HeadTraining(steps=150, warm_up=1, rate=1e-2, texture_rate=3e-2), None)
+    plan = HeadTraining(steps=150, warm_up=1, rate=1e-2, texture_rate=3e-2)
+    trainer = HeadTrainer(replace(TINY, looks=films.looks), plan, None)
     for _ in range(150):
         trainer.train_step(cache.batch([0, 1, 2, 3]), replace(LossWeights(), features=0.0).without("grain"))
     network = trainer.network.eval()
     with torch.no_grad():
         batch = cache.batch([0, 2])
-        style = network.style(batch.emotion, network.noise(batch.look, torch.zeros(1, 4)))
-        dark, light = network.picture(batch.conditioning, style).mean((1, 2, 3)).tolist()
+        made = network(batch.conditioning, batch.emotion, batch.look, torch.zeros(1, TINY.noise))
+        dark, light = made.mean((1, 2, 3)).tolist()
     assert light - dark > 0.3

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,33 +10,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.conditioning import PARTS, PLANES
-from core.models.head import HeadConfig, HeadNetwork, StyledConv, tiny_head_network
+from core.conditioning import PARTS, PLANES, Conditioning
+from core.engines.base import Pictures
+from core.engines.base import inputs as as_arguments
+from core.models.head import TINY, HeadConfig, HeadNetwork, StyledConv, tiny_head_network
 from core.precision import autocast
 
 SIZE = 32
 
 
-def inputs(batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(batch: int = 2, seed: int = 0) -> Conditioning:
     generator = torch.Generator().manual_seed(seed)
     planes = torch.rand(batch, len(PLANES), SIZE, SIZE, generator=generator)
     planes[:, -len(PARTS) :] = 0
     planes[:, -len(PARTS), 4:] = 1  # skin, below a strip of nothing
     surface = torch.rand(batch, SIZE, SIZE, 2, generator=generator) * 2 - 1
     card = torch.rand(batch, SIZE, SIZE, 2, generator=generator) * 2 - 1
-    return planes, surface, card
+    return Conditioning(planes, surface, card, torch.rand(batch, 2, generator=generator) - 0.5)
 
 
-def style_of(network: HeadNetwork, *emotions: int, seed: int = 0) -> Tensor:
-    variety = torch.randn(1, network.config.noise, generator=torch.Generator().manual_seed(seed))
-    noise = network.noise(torch.tensor([0]), variety)
-    weights = torch.eye(8)[list(emotions)]
-    return network.style(weights, noise.expand(len(emotions), -1))
+def styled(*emotions: int, seed: int = 0, look: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Emotion, look and variety."""
+    variety = torch.randn(1, TINY.noise, generator=torch.Generator().manual_seed(seed))
+    return torch.eye(8)[list(emotions)], torch.full((len(emotions),), look), variety
 
 
 def test_frames_have_the_configs_size() -> None:
     network = tiny_head_network()
-    assert network(*inputs(), style_of(network, 0, 5)).shape == (2, 3, SIZE, SIZE)
+    assert network(inputs(), *styled(0, 5)).shape == (2, 3, SIZE, SIZE)
 
 
 def test_sizes_of_the_real_network() -> None:
@@ -55,8 +57,7 @@ def test_still_input_gives_a_still_picture() -> None:
     with torch.no_grad():
         for conv in (network.unet.bottom, network.unet.ups[0].first):
             conv.strength.fill_(0.5)
-        style = style_of(network, 3)
-        first, second = (network(*inputs(1), style) for _ in range(2))
+        first, second = (network(inputs(1), *styled(3)) for _ in range(2))
     assert torch.equal(first, second)
 
 
@@ -64,27 +65,27 @@ def test_noise_varies_in_training_only() -> None:
     network = tiny_head_network().train()
     with torch.no_grad():
         network.unet.bottom.strength.fill_(0.5)
-        style = style_of(network, 3)
-        first, second = (network(*inputs(1), style) for _ in range(2))
+        first, second = (network(inputs(1), *styled(3)) for _ in range(2))
     assert not torch.equal(first, second)
 
 
-def test_emotion_and_seed_change_the_style_and_the_picture() -> None:
+def test_emotion_and_seed_change_the_picture() -> None:
     network = tiny_head_network()
     with torch.no_grad():
-        happy, sad, other = style_of(network, 5), style_of(network, 6), style_of(network, 5, seed=1)
-        assert not torch.allclose(happy, sad)
-        assert not torch.allclose(happy, other)
-        assert not torch.equal(network(*inputs(1), happy), network(*inputs(1), sad))
+        happy, sad, other = (
+            network(inputs(1), *given) for given in (styled(5), styled(6), styled(5, seed=1))
+        )
+        assert not torch.equal(happy, sad)
+        assert not torch.equal(happy, other)
 
 
 def test_a_batch_is_its_frames() -> None:
     network = tiny_head_network()
-    planes, surface, card = inputs(3)
+    seen, given = inputs(3), styled(0, 4, 5)
     with torch.no_grad():
-        style = style_of(network, 0, 4, 5)
-        together = network(planes, surface, card, style)
-        alone = network(planes[1:2], surface[1:2], card[1:2], style[1:2])
+        together = network(seen, *given)
+        one = Conditioning(*(part[1:2] for part in vars(seen).values()))
+        alone = network(one, *styled(4))
     torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -102,13 +103,13 @@ def test_modulation_is_stylegans() -> None:
 
 def test_textures_are_seen_where_the_coordinates_say() -> None:
     network = tiny_head_network()
-    planes, surface, card = inputs(1)
+    seen = inputs(1)
     with torch.no_grad():
         texels = network.config.texture
         place = (torch.arange(SIZE) % texels + 0.5) / texels * 2 - 1
         surface = torch.stack(torch.meshgrid(place, place, indexing="xy"), -1)[None]
         surface[:, :4] = 2.0
-        skin, _, still = network.looked_up(planes, surface, card)
+        skin, _, still = network.looked_up(replace(seen, surface=surface), torch.tensor([0]))
         rows = torch.arange(SIZE) % texels
         expected = network.texture[0][:, rows][:, :, rows]
     torch.testing.assert_close(skin[0, :, 4:], expected[:, 4:], atol=1e-5, rtol=1e-5)
@@ -123,10 +124,10 @@ def test_edges_of_parts_are_softened_and_nothing_else() -> None:
         network.texture[:, :3] = 0.5
         network.card.zero_()
         network.backdrop.zero_()
-        planes, surface, card = inputs(1)
-        surface = surface.clamp(-0.9, 0.9)
+        seen = inputs(1)
+        surface = seen.surface.clamp(-0.9, 0.9)
         surface[:, :4] = 2.0
-        rgb = network(planes, surface, card, style_of(network, 0))[0, 0]
+        rgb = network(replace(seen, surface=surface), *styled(0))[0, 0]
     assert (rgb[:3] == 0.5).all()
     assert (rgb[5:] == 1.0).all()
     assert ((rgb[3:5] > 0.6) & (rgb[3:5] < 0.9)).all()
@@ -134,7 +135,7 @@ def test_edges_of_parts_are_softened_and_nothing_else() -> None:
 
 def test_every_weight_learns() -> None:
     network = tiny_head_network().train()
-    rgb = network(*inputs(), style_of(network, 0, 5))
+    rgb = network(inputs(), *styled(0, 5))
     (rgb - 0.3).square().mean().backward()
     idle = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert idle == []
@@ -149,7 +150,7 @@ def test_it_can_learn_a_picture_that_depends_on_emotion() -> None:
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     losses = []
     for _ in range(90):
-        loss = (network(*seen, style_of(network, 5, 6)) - truth).abs().mean()
+        loss = (network(seen, *styled(5, 6)) - truth).abs().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -160,10 +161,9 @@ def test_it_can_learn_a_picture_that_depends_on_emotion() -> None:
 def test_bfloat16_is_close_to_float32() -> None:
     network = tiny_head_network()
     with torch.no_grad():
-        style = style_of(network, 2)
-        exact = network(*inputs(1), style)
+        exact = network(inputs(1), *styled(2))
         with autocast(torch.device("cpu")):
-            rough = network(*inputs(1), style)
+            rough = network(inputs(1), *styled(2))
     assert rough.dtype == torch.float32
     assert (exact - rough).abs().mean() < 0.01
 
@@ -171,18 +171,47 @@ def test_bfloat16_is_close_to_float32() -> None:
 def test_it_runs_the_same_in_onnx(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    network = tiny_head_network()
-    seen = inputs(1)
-    style = style_of(network, 5).detach()
+    network = Pictures(tiny_head_network()).eval()
+    names = ["planes", "surface", "card", "shoulders", "emotion", "look", "variety"]
+    given = dict(zip(names, as_arguments(inputs(1), *styled(5)), strict=True))
     path = tmp_path / "head.onnx"
     torch.onnx.export(
-        network, (*seen, style), str(path), dynamo=False, opset_version=17,
-        input_names=["planes", "surface", "card", "style"], output_names=["rgb"],
+        network, tuple(given.values()), str(path), dynamo=False, opset_version=17,
+        input_names=names, output_names=["levels"],
     )  # fmt: skip
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [i.name for i in session.get_inputs()]
-    given = dict(zip(("planes", "surface", "card", "style"), (*seen, style), strict=True))
-    (made,) = session.run(None, {n: given[n].numpy() for n in names})
+    (made,) = session.run(None, {i.name: given[i.name].numpy() for i in session.get_inputs()})
     with torch.no_grad():
-        expected = network(*seen, style).numpy()
-    np.testing.assert_allclose(made, expected, atol=1e-4)
+        expected = network(*given.values()).numpy()
+    assert np.abs(made.astype(int) - expected).max() <= 1
+    assert expected.std() > 5
+
+
+def test_looks_of_other_sittings_have_other_textures() -> None:
+    network = tiny_head_network(config=replace(TINY, looks=3, sittings=2))
+    network.sitting[2] = 1
+    with torch.no_grad():
+        skin = [network.looked_up(inputs(1), torch.tensor([look]))[0] for look in range(3)]
+    assert torch.equal(skin[0], skin[1])
+    assert not torch.allclose(skin[0], skin[2])
+    assert network.well_seated()
+    network.sitting[1] = 2
+    assert not network.well_seated()
+
+
+def test_shoulders_are_seen_where_they_have_moved_to() -> None:
+    network = tiny_head_network(config=replace(TINY, shoulder_channels=4))
+    pixels = 3
+    seen = replace(inputs(1), shoulders=torch.tensor([[2 * pixels / SIZE, -2 * pixels / SIZE]]))
+    with torch.no_grad():
+        moved = network.looked_up(seen, torch.tensor([0]))[-1]
+        expected = network.shoulders[:, :, pixels:, :-pixels]  # to the right, and up
+    torch.testing.assert_close(moved[:, :, :-pixels, pixels:], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_shoulders_go_with_the_head_where_nobody_tells() -> None:
+    network = tiny_head_network(config=replace(TINY, shoulder_channels=4))
+    network.follow.copy_(torch.tensor([0.5, 0.25]))
+    head = torch.tensor([[0.02, 0.04, 0.1]])
+    torch.testing.assert_close(network.carried(head), torch.tensor([[0.01, 0.01]]))
+    assert tiny_head_network().carried(head).abs().max() == 0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.avatars import AvatarCard, load, save_avatar
 from core.errors import UserError
-from core.models.head import HeadConfig, tiny_head_network
+from core.models.head import TINY, tiny_head_network
 from core.progress import silent
 from core.raster import Camera
 from core.toy_head import write_toy_head
@@ -21,9 +21,7 @@ from core.training.head_data import SetInfo, load_set, write_plan
 from core.training.head_loss import LossWeights
 
 SIZE = 32
-SMALL = HeadConfig(
-    resolution=SIZE, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8, looks=2, alpha=True
-)
+SMALL = replace(TINY, looks=2, alpha=True)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +48,8 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def alpha_error(trainer: HeadTrainer, batch: Batch) -> float:
-    seen, noise = batch.conditioning, torch.zeros(1, SMALL.noise)
     with torch.no_grad():
-        style = trainer.network.style(batch.emotion, noise)
-        made = trainer.network.layers(seen.planes, seen.surface, seen.card, style)
+        made = trainer.network(batch.conditioning, batch.emotion, batch.look, torch.zeros(1, SMALL.noise))
     assert made.shape == (1, 4, SIZE, SIZE)
     assert batch.mask is not None
     return float((made[:, 3:] - batch.mask).abs().mean())
@@ -75,7 +71,7 @@ def test_an_avatar_remembers_that_it_makes_alpha(tmp_path: Path) -> None:
     write_toy_head(tmp_path / "head.npz")
     card = AvatarCard("toy", "GPL-3.0-or-later", "toy", "no person", "")
     for alpha in (False, True):
-        network = tiny_head_network(alpha=alpha)
+        network = tiny_head_network(config=replace(TINY, alpha=alpha))
         save_avatar(tmp_path / "toy", card, Camera(), network, tmp_path / "head.npz")
         avatar = load(tmp_path / "toy")
         assert avatar.config == replace(network.config, alpha=alpha)
@@ -88,9 +84,10 @@ def test_avatars_from_before_have_none_and_odd_ones_are_refused(tmp_path: Path) 
     save_avatar(tmp_path / "toy", card, Camera(), tiny_head_network(), tmp_path / "head.npz")
     toml = tmp_path / "toy" / "avatar.toml"
     said = toml.read_text()
-    assert '"alpha" = false\n' in said
-    toml.write_text(said.replace('"alpha" = false\n', ""))
-    assert load(tmp_path / "toy").config.alpha is False
+    for line in ('"alpha" = false\n', '"sittings" = 1\n', '"shoulder_channels" = 0\n'):
+        assert line in said
+        toml.write_text(said.replace(line, ""))
+        assert load(tmp_path / "toy").config == TINY
     toml.write_text(said.replace('"alpha" = false', '"alpha" = 1'))
     with pytest.raises(UserError, match="alpha"):
         load(tmp_path / "toy")

@@ -16,18 +16,18 @@ from core.conditioning import HeadRenderer
 from core.errors import UserError
 from core.evaluation.head import evaluate, sheet, table
 from core.evaluation.head import main as evaluate_main
-from core.models.head import HeadConfig
+from core.models.head import TINY
 from core.progress import silent
 from core.raster import Camera
 from core.toy_head import write_toy_head
 from core.training.head import STATE, HeadTraining, main, train
 from core.training.head_cache import HeadCache, shuffled
 from core.training.head_data import load_set, write_design
+from core.training.head_looks import Looks
 from core.training.head_loss import TERMS, LossWeights, grain, head_loss, structure
 from core.training.head_poses import PoseDesign, design_poses
 
 SIZE = 32
-SMALL = HeadConfig(resolution=SIZE, widths=(4, 8, 8), style=8, noise=4, texture=16, card=8)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_training_resumed_is_training_at_one_go(render_set: Path, tmp_path: Path
     whole.mkdir()
     parts.mkdir()
     plan = HeadTraining(steps=8, save_every=4, warm_up=2)
-    expected = train(data, whole, plan, SMALL).state_dict()
+    expected = train(data, Looks.of(data), whole, plan, TINY).state_dict()
 
     class StopError(Exception):
         pass
@@ -174,9 +174,9 @@ def test_training_resumed_is_training_at_one_go(render_set: Path, tmp_path: Path
             raise StopError
 
     with pytest.raises(StopError):
-        train(data, parts, plan, SMALL, progress=stop)
+        train(data, Looks.of(data), parts, plan, TINY, progress=stop)
     assert (parts / STATE).is_file()
-    resumed = train(data, parts, plan, SMALL).state_dict()
+    resumed = train(data, Looks.of(data), parts, plan, TINY).state_dict()
     for name, value in expected.items():
         assert torch.equal(value, resumed[name]), name
 
@@ -185,7 +185,7 @@ def test_from_set_to_measured_avatar(
     render_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("core.training.head.HeadConfig", lambda **sizes: SMALL)
+    monkeypatch.setattr("core.training.head_looks.HeadConfig", lambda **sizes: TINY)
     folder = tmp_path / "toy"
     assert main(["--renders", str(render_set), "--out", str(folder), "--steps", "60",
                  "--work", str(tmp_path / "work")]) == 0  # fmt: skip
@@ -216,8 +216,9 @@ def test_too_few_frames(render_set: Path, tmp_path: Path) -> None:
     shutil.copytree(render_set, folder)
     for path in sorted((folder / "frames").iterdir())[2:]:
         path.unlink()
+    data = load_set(folder)
     with pytest.raises(UserError, match="2 frames"):
-        train(load_set(folder), tmp_path, HeadTraining(steps=1), SMALL)
+        train(data, Looks.of(data), tmp_path, HeadTraining(steps=1), TINY)
 
 
 def test_nothing_to_do_is_told(tmp_path: Path) -> None:

@@ -181,3 +181,20 @@ def test_frames_do_not_depend_on_their_batch(renderer: HeadRenderer) -> None:
     alone = renderer.render(weights[1:2], gaze[1:2], pose[1:2], pose[1:2] * 0.02)
     torch.testing.assert_close(together.planes[1:2], alone.planes, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(together.card[1:2], alone.card)
+
+
+def test_the_necks_end_goes_with_the_shoulders_and_the_face_does_not(renderer: HeadRenderer) -> None:
+    still = np.zeros((1, 3), np.float32)
+    shaped = renderer.poser.shaped(np.zeros((1, 52), np.float32), np.zeros((1, 2, 2), np.float32))
+    gone = renderer.poser.posed(shaped, still, still, np.array([[0.01, -0.02]], np.float32)) - shaped
+    level = torch.from_numpy(renderer.model.head_weight)
+    assert gone[0, level == 1].abs().max() < 1e-6
+    expected = torch.tensor([0.01, -0.02, 0.0]).expand(int((level == 0).sum()), -1)
+    torch.testing.assert_close(gone[0, level == 0], expected, atol=1e-6, rtol=0)
+
+
+def test_shoulders_move_on_the_picture_as_far_as_at_the_pivot(renderer: HeadRenderer) -> None:
+    right, down = renderer.moved(np.array([[0.01, 0.02]], np.float32))[0].tolist()
+    at = renderer.camera.project(torch.tensor([[0.0, 0.0, 0.0], [0.01, 0.02, 0.0]]), SIZE)[:, :2]
+    column, row = ((at[1] - at[0]) / (SIZE / 2)).tolist()
+    assert (right, down) == pytest.approx((column, row), abs=1e-6)

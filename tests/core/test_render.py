@@ -19,7 +19,7 @@ from core.avatars import AvatarCard, find, save_avatar
 from core.cli.guard import as_user_error
 from core.conditioning import Conditioning
 from core.errors import Cancelled, ExitCode, UserError
-from core.models.head import tiny_head_network
+from core.models.head import TINY, tiny_head_network
 from core.protocol import RenderParams
 from core.raster import Camera
 from core.render import LEDGER, frame_name, render
@@ -84,7 +84,7 @@ def test_alpha_where_it_is_asked_for(params: RenderParams, tmp_path: Path) -> No
     assert error.value.code == ExitCode.BAD_INPUT
     card = AvatarCard("toy", "GPL-3.0-or-later", "toy", "no person", "")
     head = Path(params.avatar) / "proxy.npz"
-    save_avatar(tmp_path / "cut out", card, Camera(), tiny_head_network(alpha=True), head)
+    save_avatar(tmp_path / "cut out", card, Camera(), tiny_head_network(config=replace(TINY, alpha=True)), head)
     params = replace(params, avatar=str(tmp_path / "cut out"), frames=(1, 2))
     render(params)
     assert Image.open(Path(params.output) / frame_name(1)).mode == "RGB"
@@ -270,7 +270,7 @@ class Cramped:
     def __init__(self, room: int, batch: int) -> None:
         self.room, self.batch, self.asked = room, batch, [0]
 
-    def pictures(self, seen: Conditioning, emotion: torch.Tensor, noise: torch.Tensor) -> object:
+    def pictures(self, seen: Conditioning, emotion: torch.Tensor, *look_and_variety: torch.Tensor) -> object:
         self.asked.append(len(emotion))
         if len(emotion) > self.room:
             raise torch.OutOfMemoryError("no room")

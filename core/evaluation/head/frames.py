@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...render import Rows as TrackRows
 from ...render import studio, torch_threads
 from ...training.head_cache import FEATURES
-from ...training.head_data import Array, RenderSet, looks_of
+from ...training.head_data import POSE, Array, RenderSet, looks_of
 
 Pictures = NDArray[np.uint8]
 """(N, H, W, 3) sRGB."""
@@ -35,9 +35,9 @@ class Maker:
     def make(self, rows: Rows) -> Pictures:
         """The frames of these rows."""
         engine = self._studio.engine
-        weights, gaze, rotation, translation = (rows[name] for name in POSE)
         look = looks_of(rows, self._looks)
-        given = TrackRows(weights, gaze, rotation, translation, rows["emotion"], look)
+        weights, gaze, rotation, translation = (rows[name] for name in POSE)
+        given = TrackRows(weights, gaze, rotation, translation, rows["emotion"], look, rows.get("shoulders"))
         numbers = list(range(1, len(given.weights) + 1))
         batches = [numbers[i : i + engine.batch] for i in range(0, len(numbers), engine.batch)]
         with torch_threads(engine.threads), ThreadPoolExecutor(engine.lanes) as lanes:
@@ -61,9 +61,6 @@ class Maker:
         down = (steps - line[:, None]).square()[:, None, :, None]
         return (across + down <= radius.square()[:, None, None, None]).float()
 
-
-POSE = ("arkit", "gaze", "head_rotation", "head_translation")
-"""What `HeadRenderer.render` and `HeadModel.deform` take."""
 
 
 def as_tensor(frames: Pictures) -> torch.Tensor:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Registration of shoulders: how far they have moved is found where it is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from core.errors import UserError
+from core.footage.shoulders import register
+from core.raster import Camera
+from core.toy_head import write_toy_head
+from core.training.head_data import SHOULDERS, RenderSet, SetInfo, load_set, write_plan
+from core.training.head_looks import Looks
+
+SIZE = 128
+COUNT = 24
+HELD = tuple(range(19, 25))
+METRE = Camera().focal(SIZE) / Camera().position[2]
+"""Pixels."""
+
+
+def moved(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(COUNT, 3) metres of the head, and (COUNT, 2) of shoulders that go with it and a little on their own."""
+    generator = np.random.default_rng(seed)
+    head = np.zeros((COUNT, 3))
+    head[:, :2] = generator.normal(0, 0.006, (COUNT, 2))
+    shoulders = head[:, :2] * (0.8, 0.4) + generator.normal(0, 0.002, (COUNT, 2))
+    return head, shoulders
+
+
+def pictures(shoulders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(COUNT, SIZE, SIZE) of a patterned coat before a plain wall, and where the coat is."""
+    generator = np.random.default_rng(7)
+    cloth = 128 + 400 * gaussian_filter(generator.normal(size=(3 * SIZE, 3 * SIZE)), 3)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    out, masks = np.full((COUNT, SIZE, SIZE), 200.0), np.zeros((COUNT, SIZE, SIZE))
+    for index, (right, up) in enumerate(shoulders * METRE):
+        column, row = columns - right, rows + up
+        inside = row > 0.8 * SIZE + (column - SIZE / 2) ** 2 / SIZE / 2
+        whole = np.round(4 * (row + SIZE)).astype(int) // 4, np.round(4 * (column + SIZE)).astype(int) // 4
+        out[index][inside] = cloth[whole][inside]
+        masks[index] = 255 * inside
+    return out.clip(0, 255).astype(np.uint8), masks.astype(np.uint8)
+
+
+def footage(folder: Path, head: np.ndarray, frames: np.ndarray, masks: np.ndarray) -> RenderSet:
+    """A set of one film."""
+    params = {
+        "arkit": np.zeros((COUNT, 52)), "gaze": np.zeros((COUNT, 2, 2)), "head_rotation": np.zeros((COUNT, 3)),
+        "head_translation": head, "emotion": np.eye(8)[[0] * COUNT], "film": np.zeros(COUNT),
+        "time": np.arange(COUNT) / 25, "picture": np.arange(COUNT), "crop": np.tile([0, 0, SIZE, SIZE], (COUNT, 1)),
+    }  # fmt: skip
+    info = SetInfo("toy", SIZE, Camera(), HELD, films=("film.mp4",))
+    write_plan(folder, info, {n: np.asarray(v, np.float32) for n, v in params.items()})
+    write_toy_head(folder / "proxy.npz")
+    for name, images in (("frames", frames), ("masks", masks)):
+        (folder / name).mkdir()
+        for number, image in enumerate(images, 1):
+            Image.fromarray(image).convert("RGB" if name == "frames" else "L").save(folder / name / f"{number:06d}.png")
+    return load_set(folder)
+
+
+def test_shoulders_are_found_to_a_fraction_of_a_pixel(tmp_path: Path) -> None:
+    head, truth = moved(0)
+    data = footage(tmp_path, head, *pictures(truth))
+    assert np.abs(data.params["shoulders"]).max() == 0
+    register(data, Looks.of(data))
+    found = load_set(tmp_path).params["shoulders"]
+    # All frames of a sitting may be off by the same: what counts is how they move.
+    off = (found - truth) * METRE
+    off -= off.mean(0)
+    assert np.abs(off).mean() < 0.35, np.abs(off).mean()
+    assert np.abs(truth * METRE).mean() > 1
+
+
+def test_zero_is_where_they_are_when_the_head_is_at_rest(tmp_path: Path) -> None:
+    head, truth = moved(1)
+    head[:, 0] += 0.02  # This sitting leaned to the left all the time, and its coat with it.
+    data = footage(tmp_path, head, *pictures(truth))
+    register(data, Looks.of(data))
+    found = load_set(tmp_path).params["shoulders"]
+    assert np.isclose(found[:18, 0].mean(), 0.8 * head[:18, 0].mean(), atol=0.004)
+
+
+def test_it_is_done_once_for_the_same_frames(tmp_path: Path) -> None:
+    head, truth = moved(2)
+    data = footage(tmp_path, head, *pictures(truth))
+    register(data, Looks.of(data))
+    before = (tmp_path / SHOULDERS).stat().st_mtime_ns
+    register(data, Looks.of(data))
+    assert (tmp_path / SHOULDERS).stat().st_mtime_ns == before
+    fewer = replace(data, numbers=data.numbers[:-1])
+    register(fewer, Looks.of(fewer))
+    assert (tmp_path / SHOULDERS).stat().st_mtime_ns != before
+
+
+def test_a_close_up_without_shoulders_has_them_still(tmp_path: Path) -> None:
+    head, truth = moved(3)
+    frames, masks = pictures(truth)
+    data = footage(tmp_path, head, frames, masks * 0)
+    register(data, Looks.of(data))
+    assert np.abs(load_set(tmp_path).params["shoulders"]).max() == 0
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    head, truth = moved(4)
+    footage(tmp_path, head, *pictures(truth))
+    (tmp_path / SHOULDERS).write_bytes(b"no archive")
+    with pytest.raises(UserError, match="shoulders"):
+        load_set(tmp_path)
