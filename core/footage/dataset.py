@@ -24,12 +24,21 @@ from ..files import digest, write_bytes, written_beside
 from ..progress import Progress, silent
 from ..raster import Camera
 from ..tracking.tracker import run_tracker
-from ..training.head_data import RenderSet, SetInfo, frame_file, load_set, write_plan
+from ..training.head_data import (
+    REGISTERED,
+    RenderSet,
+    SetInfo,
+    frame_file,
+    load_set,
+    take_over,
+    write_plan,
+)
 from ..training.head_looks import Looks
 from .follow import Motion, follow
 from .likeness import Likeness, Sight, likeness, turned, turned_gaze
+from .photometric import register_heads
 from .pieces import LONGEST, Findings, Piece, Scan, check_enough, framed_alike, pieces_of
-from .shoulders import register
+from .shoulders import register_shoulders
 
 Array = npt.NDArray[np.float64]
 
@@ -99,6 +108,22 @@ def prepare(request: Request, work: Path, progress: Progress = silent) -> Prepar
     looks = Looks.of(data)
     register(data, looks, progress)
     return Prepared(load_set(folder), looks, findings)
+
+
+def register(data: RenderSet, looks: Looks, progress: Progress = silent) -> None:
+    """Write where head and shoulders are in all frames that are there; not done again for the same frames."""
+    path, numbers = data.folder / REGISTERED, list(data.numbers)
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as file:
+            if np.array_equal(file["numbers"], numbers):
+                return
+    head = register_heads(data, looks, progress)
+    found = {"numbers": np.array(numbers, np.float32), "head_rotation": head.rotation,
+             "head_translation": head.translation, "shoulders": np.zeros((len(numbers), 2), np.float32)}  # fmt: skip
+    take_over(data.params, found)
+    found["shoulders"] = register_shoulders(data, looks, progress)
+    with written_beside(path) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, **found)
 
 
 def scan_all(

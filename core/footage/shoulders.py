@@ -17,10 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..files import written_beside
 from ..head.model import HeadModel
 from ..progress import Progress, silent
-from ..training.head_data import POSE, SHOULDERS, RenderSet
+from ..training.head_data import POSE, RenderSet
 from ..training.head_looks import Looks, following
 from .pose import project
 
@@ -45,13 +44,9 @@ _WITH_HEAD: Final = (0.9, 0.5)
 """Metres that shoulders go with a metre of the head, sideways and up: where to begin."""
 
 
-def register(data: RenderSet, looks: Looks, progress: Progress = silent) -> None:
-    """Write where the shoulders are in all frames that are there; not done again for the same frames."""
-    path, numbers = data.folder / SHOULDERS, list(data.numbers)
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as file:
-            if np.array_equal(file["numbers"], numbers):
-                return
+def register_shoulders(data: RenderSet, looks: Looks, progress: Progress = silent) -> Floats:
+    """(N, 2) metres that the shoulders have moved in the N frames that are there, in their order."""
+    numbers = list(data.numbers)
     found = np.zeros((len(numbers), 2), np.float32)
     films = data.rows(numbers)["film"].astype(np.int64)
     training = set(data.split()[0])
@@ -62,8 +57,7 @@ def register(data: RenderSet, looks: Looks, progress: Progress = silent) -> None
         found[mine] = _of_sitting(data, [numbers[i] for i in mine], training)
         done += len(mine)
     progress("shoulders", done, len(numbers))
-    with written_beside(path) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, numbers=np.array(numbers), shoulders=found)
+    return found
 
 
 def _of_sitting(data: RenderSet, numbers: list[int], training: set[int]) -> Floats:

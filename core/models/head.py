@@ -5,8 +5,9 @@ GMTalker (arXiv 2312.07669, third stage) renders the 3DMM and lets a StyleUNet (
 al. 2023) turn it into a photograph, with a style code from the emotion. Kept from there: the U-shape
 with style-modulated, demodulated decoder convolutions (StyleGAN2), per-layer noise, 64 numbers of
 style. Changed, for two CPU cores: the 512-wide low resolutions are narrow, every scale has a skip,
-no wavelets, and what stays the same from frame to frame (skin, hair, backdrop) is looked up in
-learned textures at the coordinates that the conditioning renders give.
+no wavelets, and what stays the same from frame to frame (skin, hair, shoulders, backdrop) is looked up
+in learned textures at the coordinates that the conditioning renders give. Of footage each sitting has
+textures of its own.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ from .head_poses import PoseDesign
 log = logging.getLogger(__name__)
 
 STATE = "training.safetensors"
+PARTS = {"sittings": "sittings", "shoulders": "shoulder_channels"}
+"""What a network for footage can be trained without, and the size that says so."""
 _JUDGED = 200
 """Held-out frames at most that the card's figures are of; `core evaluate head` takes all."""
 _SHOWN = 8
@@ -251,7 +253,9 @@ def main(argv: list[str] | None = None) -> int:
     start = load(args.start).network() if args.start else None
     looks = Looks.of(data)
     config = start.config if start else looks.config(data)
-    losses = LossWeights().without(args.without) if args.without else LossWeights()
+    losses = LossWeights().without(args.without) if args.without in TERMS else LossWeights()
+    if args.without in PARTS:
+        config = replace(config, **{PARTS[args.without]: getattr(HeadConfig(), PARTS[args.without])})
     plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed, losses=losses)
     network = train(data, looks, work, plan, config, start)
     info = data.info
@@ -289,8 +293,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=HeadTraining.steps, help="batches")
     parser.add_argument("--batch", type=int, default=HeadTraining.batch, help="frames a batch")
     parser.add_argument("--rate", type=float, default=HeadTraining.rate, help="of learning")
-    parser.add_argument("--without", choices=TERMS, metavar="TERM",
-                        help=f"leave a term of the loss out, for comparison: {', '.join(TERMS)}")  # fmt: skip
+    parser.add_argument("--without", choices=(*TERMS, *PARTS), metavar="WHAT",
+                        help="leave a term of the loss or a part of the network out, for comparison: "
+                             f"{', '.join((*TERMS, *PARTS))}")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of the processor")
     return parser

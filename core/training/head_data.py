@@ -13,7 +13,7 @@ A render set is a folder that a renderer (Blender's Cycles, for a character) or 
       frames/000001.png     frame of row 0; 8-bit RGB, sRGB as seen on screen, `size` x `size`
       frames/000002.png     frame of row 1; ...
       masks/000001.png      footage: where the person is in that frame; 8-bit grey, 255 inside
-      shoulders.npz         footage: where the shoulders are in some of the frames
+      registered.npz        footage: where head and shoulders are, more exactly, in some of the frames
 
 **set.json** ::
 
@@ -56,8 +56,9 @@ A render set is a folder that a renderer (Blender's Cycles, for a character) or 
                                  the frame shows.
 ==================  ===========  =================================================================
 
-**shoulders.npz**: `numbers` (M,) of frames, counted from 1, and `shoulders` (M, 2) how far these have moved
-there, as `core.conditioning.HeadRenderer.render` takes it. Other frames, and sets without it, have them still.
+**registered.npz** (M of the frames): their `numbers` (M,), counted from 1; `head_rotation` and
+`head_translation` (M, 3), which take the place of those in `params.npz`; `shoulders` (M, 2), metres to the
+character's left and up. In other frames, and in sets without it, the shoulders are still.
 
 The rest (`expression` of a track, say) follows from these. The frame of a row must show exactly what
 `HeadModel.load(SET/proxy.npz).deform(arkit, gaze, head_rotation, head_translation)` gives, seen by
@@ -102,7 +103,8 @@ POSE = ("arkit", "gaze", "head_rotation", "head_translation")
 """What `core.head.model.HeadModel.deform` takes."""
 SEEN = (*POSE, "shoulders")
 """What `core.conditioning.HeadRenderer.render` takes."""
-SHOULDERS = "shoulders.npz"
+REGISTERED = "registered.npz"
+_REGISTERED = ("numbers", "head_rotation", "head_translation", "shoulders")
 _OF_FILMS: dict[str, tuple[int, ...]] = {"film": (), "time": (), "picture": (), "crop": (4,)}
 _HINT = "Make the set again; `core train head --design N --out SET` writes its plan."
 
@@ -189,7 +191,8 @@ def load_set(folder: Path) -> RenderSet:
     if info.films and not (params["film"] >= 0).all() & (params["film"] < len(info.films)).all():
         raise UserError(f"'{folder}': a frame is of a film that set.json does not name.", _HINT)
     count = len(params["arkit"])
-    params["shoulders"] = _read_shoulders(folder / SHOULDERS, count)
+    params["shoulders"] = np.zeros((count, 2), np.float32)
+    take_over(params, _read_registered(folder / REGISTERED))
     numbers = tuple(
         n for n in range(1, count + 1) if (folder / "frames" / frame_file(n)).is_file()
     )
@@ -271,15 +274,32 @@ def _read_params(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Ar
     return params
 
 
-def _read_shoulders(path: Path, count: int) -> Array:
-    out = np.zeros((count, 2), np.float32)
-    if path.is_file():
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                out[file["numbers"].astype(np.int64) - 1] = file["shoulders"]
-        except (OSError, ValueError, KeyError, IndexError) as error:
-            raise UserError(f"'{path}' cannot be read: {error}.", _HINT) from error
-    return out
+def take_over(params: dict[str, Array], registered: dict[str, Array]) -> None:
+    """Puts what `registered.npz` holds into a set's parameters.
+
+    Raises:
+        UserError: it is of another set.
+
+    """
+    if not registered:
+        return
+    rows = registered["numbers"].astype(np.int64) - 1
+    for name in _REGISTERED[1:]:
+        values, count = registered[name], len(params[name])
+        fits = values.shape == (len(rows), *params[name].shape[1:])
+        if not fits or ((rows < 0) | (rows >= count)).any():
+            raise UserError(f"{REGISTERED}: {name} is of another set.", _HINT)
+        params[name][rows] = values
+
+
+def _read_registered(path: Path) -> dict[str, Array]:
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: np.asarray(file[name], np.float32) for name in _REGISTERED}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"'{path}' cannot be read: {error}.", _HINT) from error
 
 
 def _read_frame(path: Path, size: int, mode: str) -> NDArray[np.uint8]:

@@ -117,7 +117,7 @@ def following(head: Floats, shoulders: Floats) -> Floats:
 
 def _sittings(colours: Floats) -> Ints:
     """(F,) groups of films whose mean difference is small, counted from 0."""
-    if len(colours) < 2:
+    if len(colours) < 2 or not colours.shape[1]:
         return np.zeros(len(colours), np.int64)
     tree = linkage(colours, "average", "cityblock")
     groups = fcluster(tree, _APART * colours.shape[1], "distance")

@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from core.errors import UserError
-from core.footage.shoulders import register
+from core.footage.shoulders import register_shoulders
 from core.raster import Camera
 from core.toy_head import write_toy_head
-from core.training.head_data import SHOULDERS, RenderSet, SetInfo, load_set, write_plan
+from core.training.head_data import RenderSet, SetInfo, load_set, write_plan
 from core.training.head_looks import Looks
 
 SIZE = 128
@@ -70,8 +67,7 @@ def test_shoulders_are_found_to_a_fraction_of_a_pixel(tmp_path: Path) -> None:
     head, truth = moved(0)
     data = footage(tmp_path, head, *pictures(truth))
     assert np.abs(data.params["shoulders"]).max() == 0
-    register(data, Looks.of(data))
-    found = load_set(tmp_path).params["shoulders"]
+    found = register_shoulders(data, Looks.of(data))
     # All frames of a sitting may be off by the same: what counts is how they move.
     off = (found - truth) * METRE
     off -= off.mean(0)
@@ -83,34 +79,12 @@ def test_zero_is_where_they_are_when_the_head_is_at_rest(tmp_path: Path) -> None
     head, truth = moved(1)
     head[:, 0] += 0.02  # This sitting leaned to the left all the time, and its coat with it.
     data = footage(tmp_path, head, *pictures(truth))
-    register(data, Looks.of(data))
-    found = load_set(tmp_path).params["shoulders"]
+    found = register_shoulders(data, Looks.of(data))
     assert np.isclose(found[:18, 0].mean(), 0.8 * head[:18, 0].mean(), atol=0.004)
-
-
-def test_it_is_done_once_for_the_same_frames(tmp_path: Path) -> None:
-    head, truth = moved(2)
-    data = footage(tmp_path, head, *pictures(truth))
-    register(data, Looks.of(data))
-    before = (tmp_path / SHOULDERS).stat().st_mtime_ns
-    register(data, Looks.of(data))
-    assert (tmp_path / SHOULDERS).stat().st_mtime_ns == before
-    fewer = replace(data, numbers=data.numbers[:-1])
-    register(fewer, Looks.of(fewer))
-    assert (tmp_path / SHOULDERS).stat().st_mtime_ns != before
 
 
 def test_a_close_up_without_shoulders_has_them_still(tmp_path: Path) -> None:
     head, truth = moved(3)
     frames, masks = pictures(truth)
     data = footage(tmp_path, head, frames, masks * 0)
-    register(data, Looks.of(data))
-    assert np.abs(load_set(tmp_path).params["shoulders"]).max() == 0
-
-
-def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    head, truth = moved(4)
-    footage(tmp_path, head, *pictures(truth))
-    (tmp_path / SHOULDERS).write_bytes(b"no archive")
-    with pytest.raises(UserError, match="shoulders"):
-        load_set(tmp_path)
+    assert np.abs(register_shoulders(data, Looks.of(data))).max() == 0

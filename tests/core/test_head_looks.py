@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from core.models.head import TINY, tiny_head_network
+from core.errors import Cancelled
+from core.models.head import TINY, HeadConfig, tiny_head_network
 from core.progress import silent
 from core.raster import Camera
 from core.toy_head import write_toy_head
-from core.training.head import HeadTrainer, HeadTraining
+from core.training.head import PARTS, HeadTrainer, HeadTraining, main
 from core.training.head_cache import HeadCache
 from core.training.head_data import RenderSet, SetInfo, load_set, looks_of, write_plan
 from core.training.head_looks import Looks, following
@@ -76,6 +78,24 @@ def test_a_characters_set_has_one_sitting_and_still_shoulders(films: RenderSet) 
     looks.begin(network, character)
     looks.settle(network)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_part_can_be_left_out_to_tell_what_it_is_good_for(
+    films: RenderSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict[str, HeadConfig] = {}
+    part = ""
+
+    def stop(data: RenderSet, looks: Looks, work: Path, plan: HeadTraining, config: HeadConfig, start: None) -> None:
+        asked[part] = config
+        raise Cancelled
+
+    monkeypatch.setattr("core.training.head.train", stop)
+    for part in PARTS:
+        with pytest.raises(Cancelled):
+            main(["--renders", str(films.folder), "--out", str(tmp_path), "--without", part])
+    whole = Looks.of(films).config(films)
+    assert asked == {"sittings": replace(whole, sittings=1), "shoulders": replace(whole, shoulder_channels=0)}
 
 
 def test_the_usual_look_is_one_of_the_films_and_sits_with_it(films: RenderSet) -> None:
