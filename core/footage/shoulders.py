@@ -3,8 +3,9 @@
 
 The face tracker tells nothing of the shoulders, and they do not go with the head: without knowing where
 they are, a network would blur collar and sleeves over all the places where it saw them. Each frame is shifted
-onto the mean of its sitting (enhanced correlation coefficient, Evangelidis & Psarakis 2008),
-and the mean is taken again, sharper each time (congealing, Learned-Miller 2006).
+onto the mean of its sitting (enhanced correlation coefficient, Evangelidis & Psarakis 2008), and the mean is
+taken again, sharper each time (congealing, Learned-Miller 2006). A tilt would fit better still, but on so
+narrow a strip it is found wrong in some films: shifts alone are steady to 0.1 px from frame to frame.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Grey = npt.NDArray[np.float32]
 _ROUNDS: Final = 3
 _FEW: Final = 200
 """Frames of a sitting that its mean is made of."""
+_BLOCK: Final = 512
+"""Frames that are in memory at once."""
 _SMOOTH: Final = 5
 """Pixels, of the Gaussian under which frames are compared."""
 _OUTLINE: Final = 9
@@ -81,7 +84,9 @@ def _of_sitting(data: RenderSet, numbers: list[int], training: set[int]) -> Floa
             return np.zeros_like(start)
         where = cv2.dilate((mask > 127).astype(np.uint8), np.ones((_OUTLINE, _OUTLINE)))
         shift, _ = _laid(grey, mean, where, shift)
-    shift, sure = _laid(_grey(data, numbers, first), mean, where, start)
+    blocks = [slice(i, i + _BLOCK) for i in range(0, len(numbers), _BLOCK)]
+    laid = [_laid(_grey(data, numbers[block], first), mean, where, start[block]) for block in blocks]
+    shift, sure = (np.concatenate(parts) for parts in zip(*laid, strict=True))
     moved, good = shift * pixel, sure >= _ALIKE
     if not (good & known).any():
         return np.zeros_like(start)
