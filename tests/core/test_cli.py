@@ -219,10 +219,13 @@ def test_a_closed_folder(voice: Path, tmp_path: Path) -> None:
 
 def start_long(long_voice: Path, tiny_weights: Path, output: Path) -> subprocess.Popen[str]:
     """An animation that has begun to draw motion and is far from its end."""
+    # Tests that a shell runs in the background ignore interrupts, and so would their children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command("animate", long_voice, "--weights", tiny_weights, "-o", output),
         cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("motion: "):
