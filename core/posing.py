@@ -41,13 +41,13 @@ class Poser:
 
     def posed(
         self, shaped: Tensor, rotation: NDArray[np.float32], translation: NDArray[np.float32],
-        shoulders: NDArray[np.float32] | None = None,
+        shoulders: NDArray[np.float32],
     ) -> Tensor:  # fmt: skip
         """(B, V, 3) metres: the shaped head turned by (B, 3) axis-angle and moved by (B, 3) metres.
 
         Each vertex turns by its own share of the angle about the common axis (Rodrigues' formula),
         so the neck follows the head; with the rest it goes where the shoulders go, which have moved
-        by (B, 2) metres across and up, or not at all.
+        by (B, 2) metres across and up.
         """
         turn = self._tensor(rotation)[:, None]
         angle = turn.norm(dim=2, keepdim=True)
@@ -56,8 +56,7 @@ class Poser:
         out: Tensor = shaped * own.cos() + torch.linalg.cross(axis, shaped) * own.sin()
         out += axis * ((axis * shaped).sum(2, keepdim=True) * (1 - own.cos()))
         out += self._level * self._tensor(translation)[:, None]
-        if shoulders is not None:
-            out[..., :2] += (1 - self._level) * self._tensor(shoulders)[:, None]
+        out[..., :2] += (1 - self._level) * self._tensor(shoulders)[:, None]
         return out
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:

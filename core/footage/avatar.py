@@ -125,8 +125,8 @@ def make_avatar(
         minutes: of training, after which it ends, done or not.
         overwrite: train again from the start.
         config: of the network; None is its usual one at the request's size.
-        progress: told the stages ``faces``, ``likeness``, ``fit``, ``frames``, ``shoulders``, ``conditioning``
-            and ``training``.
+        progress: told the stages ``faces``, ``likeness``, ``fit``, ``frames``, ``heads``, ``shoulders``,
+            ``conditioning`` and ``training``.
         told: told what came of the films before the training begins.
 
     Raises:
@@ -147,7 +147,10 @@ def make_avatar(
         return Made(load(out), prepared, tuple(read_curve(folder)), True)
     looks = prepared.looks
     usual = looks.config(data)
-    sizes = replace(config or usual, alpha=True, looks=usual.looks, sittings=usual.sittings)
+    sizes = usual if config is None else replace(
+        config, alpha=usual.alpha, looks=usual.looks, sittings=usual.sittings,
+        shoulder_channels=usual.shoulder_channels,
+    )  # fmt: skip
     keeper = Keeper(data, looks, folder)
     try:
         train(data, looks, folder, plan, sizes, None, _ending(progress, minutes), keeper)

@@ -104,19 +104,19 @@ def prepare(request: Request, work: Path, progress: Progress = silent) -> Prepar
         _plan(request, folder, pieces, scans, progress)
     data = load_set(folder)
     _cut(data, _chosen(data, pieces, scans, request), progress)
+    register(load_set(folder), progress)
     data = load_set(folder)
-    looks = Looks.of(data)
-    register(data, looks, progress)
-    return Prepared(load_set(folder), looks, findings)
+    return Prepared(data, Looks.of(data), findings)
 
 
-def register(data: RenderSet, looks: Looks, progress: Progress = silent) -> None:
+def register(data: RenderSet, progress: Progress = silent) -> None:
     """Write where head and shoulders are in all frames that are there; not done again for the same frames."""
     path, numbers = data.folder / REGISTERED, list(data.numbers)
     if path.is_file():
         with np.load(path, allow_pickle=False) as file:
             if np.array_equal(file["numbers"], numbers):
                 return
+    looks = Looks.of(data)
     head = register_heads(data, looks, progress)
     found = {"numbers": np.array(numbers, np.float32), "head_rotation": head.rotation,
              "head_translation": head.translation, "shoulders": np.zeros((len(numbers), 2), np.float32)}  # fmt: skip

@@ -41,11 +41,12 @@ _STEPS: Final = 2
 """Of Gauss-Newton for each frame, once the means are known."""
 _FEW: Final = 160
 """Frames of a sitting that its mean is made of."""
+_BLOCK: Final = 100
+"""Frames between two tellings of progress."""
 _TEXELS: Final = 512
 """Height and width of a mean."""
 _KNOWN: Final = 0.05
 """Pixels that must have fallen on a texel."""
-_LUMA: Final = (0.299, 0.587, 0.114)
 _SMOOTH: Final = 0.7
 """Pixels, of the Gaussian under which the two are compared."""
 _NOISE, _POINTS = 0.03, 300
@@ -95,7 +96,7 @@ class Registrar:
             texture = torch.zeros_like(total, requires_grad=True)
             looked = F.grid_sample(texture, seen.surface, align_corners=False)
             whole = (seen.planes[:, PLANES.index("skin")] > 0.99).float()
-            grey = torch.from_numpy(self._grey(number))[None] * whole
+            grey = torch.from_numpy(self._data.grey(number))[None] * whole
             # The adjoint of looking up is laying down.
             (laid,) = torch.autograd.grad(looked, texture, torch.stack([grey, whole], 1))
             total += laid
@@ -110,7 +111,7 @@ class Registrar:
         known = np.where(known > _KNOWN, known, np.nan)
         pose = HeadPose(Rotation.from_rotvec(poses.rotation[row]).as_matrix()[None].astype(np.float64),
                         poses.translation[row][None].astype(np.float64))  # fmt: skip
-        found = self._moved(seen, grey / known, self._grey(number), pose)
+        found = self._moved(seen, grey / known, self._data.grey(number), pose)
         if found is None:
             return poses.rotation[row], poses.translation[row]
         turned = Rotation.from_rotvec(found[:3]) * Rotation.from_matrix(pose.rotation[0])
@@ -153,11 +154,6 @@ class Registrar:
         }  # fmt: skip
         return self._renderer.render(*(rows[name] for name in SEEN))
 
-    def _grey(self, number: int) -> Floats:
-        """(size, size) luma, 0..1."""
-        luma = self._data.frames([number])[0] @ np.array(_LUMA, np.float32)
-        return np.asarray(luma / np.float32(255))
-
 
 def register_heads(data: RenderSet, looks: Looks, progress: Progress) -> Poses:
     """Better poses of all frames that are there, in their order."""
@@ -170,21 +166,20 @@ def register_heads(data: RenderSet, looks: Looks, progress: Progress) -> Poses:
         for sitting in range(looks.sittings):
             mine = np.flatnonzero(sittings == sitting)
             known = [int(i) for i in mine if numbers[i] in training]
-            some = known[:: -(-len(known) // _FEW) or 1]
-            for _ in range(_ROUNDS if some else 0):
-                mean = registrar.mean([numbers[i] for i in some], _of(poses, some))
+            if not known:
+                continue  # Nothing is trained on, so there is nothing to blur.
+            some = known[:: -(-len(known) // _FEW)]
+            for _ in range(_ROUNDS):
+                there = Poses(poses.rotation[some], poses.translation[some])
+                mean = registrar.mean([numbers[i] for i in some], there)
                 _better(registrar, numbers, mean, poses, some, threads)
-            for first in range(0, len(mine) if some else 0, 100):
+            for first in range(0, len(mine), _BLOCK):
                 progress("heads", done + first, len(numbers))
                 for _ in range(_STEPS):
-                    _better(registrar, numbers, mean, poses, mine[first : first + 100].tolist(), threads)
+                    _better(registrar, numbers, mean, poses, mine[first : first + _BLOCK].tolist(), threads)
             done += len(mine)
     progress("heads", len(numbers), len(numbers))
     return poses
-
-
-def _of(poses: Poses, which: list[int]) -> Poses:
-    return Poses(poses.rotation[which], poses.translation[which])
 
 
 def _better(

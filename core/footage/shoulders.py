@@ -5,11 +5,12 @@ The face tracker tells nothing of the shoulders, and they do not go with the hea
 they are, a network would blur collar and sleeves over all the places where it saw them. Each frame is shifted
 onto the mean of its sitting (enhanced correlation coefficient, Evangelidis & Psarakis 2008), and the mean is
 taken again, sharper each time (congealing, Learned-Miller 2006). A tilt would fit better still, but on so
-narrow a strip it is found wrong in some films: shifts alone are steady to 0.1 px from frame to frame.
+narrow a strip it is found wrong in some films.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -24,8 +25,9 @@ from ..training.head_data import POSE, RenderSet
 from ..training.head_looks import Looks, following
 from .pose import project
 
+log = logging.getLogger(__name__)
+
 Floats = npt.NDArray[np.float32]
-Grey = npt.NDArray[np.float32]
 
 _ROUNDS: Final = 3
 _FEW: Final = 200
@@ -88,6 +90,8 @@ def _of_sitting(data: RenderSet, numbers: list[int], training: set[int]) -> Floa
     laid = [_laid(_grey(data, numbers[block], first), mean, where, start[block]) for block in blocks]
     shift, sure = (np.concatenate(parts) for parts in zip(*laid, strict=True))
     moved, good = shift * pixel, sure >= _ALIKE
+    if not good.all():
+        log.info("shoulders of %d of %d frames were not found: they go with the head", (~good).sum(), len(good))
     if not (good & known).any():
         return np.zeros_like(start)
     # Zero is where they are when the head is at rest, not where this sitting's mean is.
@@ -105,15 +109,15 @@ def _below_chin(data: RenderSet, numbers: list[int]) -> int:
     return int(lowest + _BELOW * data.info.size)
 
 
-def _grey(data: RenderSet, numbers: list[int], first: int) -> Grey:
+def _grey(data: RenderSet, numbers: list[int], first: int) -> Floats:
     """(N, rows, size) luma of the frames from a row on."""
     out = np.empty((len(numbers), data.info.size - first, data.info.size), np.float32)
     for index, number in enumerate(numbers):
-        out[index] = cv2.cvtColor(data.frames([number])[0][first:], cv2.COLOR_RGB2GRAY)
+        out[index] = data.grey(number)[first:]
     return out
 
 
-def _mean(pictures: Grey, shift: Floats) -> Grey:
+def _mean(pictures: Floats, shift: Floats) -> Floats:
     """(rows, size) of (N, rows, size) pictures, each shifted back by its (N, 2) pixels."""
     total = np.zeros(pictures.shape[1:], np.float64)
     for picture, by in zip(pictures, shift, strict=True):
@@ -122,15 +126,17 @@ def _mean(pictures: Grey, shift: Floats) -> Grey:
     return (total / len(pictures)).astype(np.float32)
 
 
-def _laid(pictures: Grey, mean: Grey, where: npt.NDArray[Any], shift: Floats) -> tuple[Floats, Floats]:
+def _laid(pictures: Floats, mean: Floats, where: npt.NDArray[Any], shift: Floats) -> tuple[Floats, Floats]:
     """(N, 2) better shifts, and (N,) how well each picture lies on the mean then (correlation)."""
 
     def one(index: int) -> tuple[Floats, float]:
         try:
             alike, matrix = cv2.findTransformECC(mean, pictures[index], _matrix(shift[index]),
                                                  cv2.MOTION_TRANSLATION, _STEPS, where, _SMOOTH)  # fmt: skip
-        except cv2.error:  # It found no way: nothing of the one is like the other.
-            return shift[index], 0.0
+        except cv2.error as error:
+            if error.code != cv2.Error.StsNoConv:
+                raise
+            return shift[index], 0.0  # Nothing of the one is like the other.
         return np.asarray(matrix[:, 2], np.float32), float(alike)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:

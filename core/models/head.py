@@ -53,7 +53,7 @@ class HeadConfig:
     """Texels, height and width, of the mesh's learned texture."""
     texture_channels: int = 8
     """The first three are a base colour that is added to the output."""
-    card: int = 384
+    card: int = 192
     """Texels of the texture on the card that turns with the head: hair and outline."""
     card_channels: int = 8
     """Likewise."""
@@ -272,7 +272,7 @@ class HeadNetwork(nn.Module):
     def carried(self, translation: Tensor) -> Tensor:
         """(B, 2) metres that the shoulders go with a head that moves (B, 3) metres."""
         across = translation[:, :2]
-        return across * self.follow if self.config.shoulder_channels else torch.zeros_like(across)
+        return across * self.follow.to(across.device) if self.config.shoulder_channels else 0 * across
 
     def well_seated(self) -> bool:
         """Whether each look's sitting is one that there is."""

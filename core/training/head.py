@@ -38,7 +38,7 @@ from .head_poses import PoseDesign
 log = logging.getLogger(__name__)
 
 STATE = "training.safetensors"
-PARTS = {"sittings": "sittings", "shoulders": "shoulder_channels"}
+OPTIONAL = {"sittings": "sittings", "shoulders": "shoulder_channels"}
 """What a network for footage can be trained without, and the size that says so."""
 _JUDGED = 200
 """Held-out frames at most that the card's figures are of; `core evaluate head` takes all."""
@@ -81,14 +81,14 @@ class HeadTrainer:
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.network = HeadNetwork(config) if start is None else start
-        self.network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).eval()
         network = self.network
+        network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(network).eval()
         textures = [network.texture, network.card, network.backdrop, network.looks]
         if network.config.shoulder_channels:
             textures.append(network.shoulders)
         chosen = {id(p) for p in textures}
-        rest = [p for p in self.network.parameters() if id(p) not in chosen]
+        rest = [p for p in network.parameters() if id(p) not in chosen]
         self.optimiser = torch.optim.Adam(
             [{"params": rest, "rate": plan.rate}, {"params": textures, "rate": plan.texture_rate}],
             lr=plan.rate, betas=(0.9, 0.99), fused=True,
@@ -254,8 +254,8 @@ def main(argv: list[str] | None = None) -> int:
     looks = Looks.of(data)
     config = start.config if start else looks.config(data)
     losses = LossWeights().without(args.without) if args.without in TERMS else LossWeights()
-    if args.without in PARTS:
-        config = replace(config, **{PARTS[args.without]: getattr(HeadConfig(), PARTS[args.without])})
+    if args.without in OPTIONAL:
+        config = replace(config, **{OPTIONAL[args.without]: getattr(HeadConfig(), OPTIONAL[args.without])})
     plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed, losses=losses)
     network = train(data, looks, work, plan, config, start)
     info = data.info
@@ -293,9 +293,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=HeadTraining.steps, help="batches")
     parser.add_argument("--batch", type=int, default=HeadTraining.batch, help="frames a batch")
     parser.add_argument("--rate", type=float, default=HeadTraining.rate, help="of learning")
-    parser.add_argument("--without", choices=(*TERMS, *PARTS), metavar="WHAT",
+    parser.add_argument("--without", choices=(*TERMS, *OPTIONAL), metavar="WHAT",
                         help="leave a term of the loss or a part of the network out, for comparison: "
-                             f"{', '.join((*TERMS, *PARTS))}")  # fmt: skip
+                             f"{', '.join((*TERMS, *OPTIONAL))}")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of the processor")
     return parser

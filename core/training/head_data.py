@@ -170,6 +170,11 @@ class RenderSet:
             out[index] = _read_frame(self.folder / "frames" / frame_file(number), size, "RGB")
         return out
 
+    def grey(self, number: int) -> Array:
+        """(size, size) luma of a frame, 0..1."""
+        red, green, blue = np.moveaxis(self.frames([number])[0].astype(np.float32) / 255, -1, 0)
+        return np.asarray(0.299 * red + 0.587 * green + 0.114 * blue, np.float32)
+
     def masks(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """(len(numbers), size, size) where the person is, 255 inside; of footage alone."""
         size = self.info.size

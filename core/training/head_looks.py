@@ -12,7 +12,7 @@ that are seen), where it does not matter how the head is held: skin, light, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -28,14 +28,14 @@ from .head_data import SEEN, RenderSet
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-SHOULDER_CHANNELS: Final = 8
-"""Of footage's networks."""
+_CARD, _SHOULDERS = 384, 8
+"""Of a network for footage: texels, as real hair is finer than the usual card's, and channels."""
 _TEXELS: Final = 48
 """Of the mesh's texture, height and width, that films are compared by."""
 _SEEN: Final = 0.9
 """Share of the films that show a texel by which they are compared."""
 _APART: Final = 12 / 255
-"""Mean difference between the films of two sittings, at least; within one it is about 8 / 255."""
+"""Mean difference between the films of two sittings, at least."""
 _MOST: Final = 8
 """Sittings."""
 
@@ -59,7 +59,7 @@ class Looks:
         """Look at the first picture of each film."""
         source = np.arange(len(data.info.films))
         sitting = np.zeros(len(source), np.int64)
-        training, held = (first_of_films(data, numbers) for numbers in data.split())
+        training, held = (_first_of_films(data, numbers) for numbers in data.split())
         held = {film: number for film, number in held.items() if film not in training}
         if not training:
             return Looks(source, sitting)
@@ -73,10 +73,10 @@ class Looks:
 
     def config(self, data: RenderSet) -> HeadConfig:
         """The usual network for such a set."""
-        return HeadConfig(
-            resolution=data.info.size, alpha=data.footage, looks=data.looks, sittings=self.sittings,
-            shoulder_channels=SHOULDER_CHANNELS if data.footage else 0,
-        )  # fmt: skip
+        usual = HeadConfig(resolution=data.info.size, looks=data.looks, sittings=self.sittings)
+        if not data.footage:
+            return usual
+        return replace(usual, alpha=True, card=_CARD, shoulder_channels=_SHOULDERS)
 
     @torch.no_grad()
     def begin(self, network: HeadNetwork, data: RenderSet) -> None:
@@ -100,7 +100,7 @@ class Looks:
             network.sitting[0] = network.sitting[1 + usual]
 
 
-def first_of_films(data: RenderSet, numbers: list[int]) -> dict[int, int]:
+def _first_of_films(data: RenderSet, numbers: list[int]) -> dict[int, int]:
     """The first of these frames of each film."""
     if not data.footage or not numbers:
         return {}

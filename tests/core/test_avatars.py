@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from core import avatars
 from core.avatars import AvatarCard, find, load, names, save_avatar
 from core.errors import ExitCode, UserError
 from core.files import digest
-from core.models.head import tiny_head_network
+from core.models.head import TINY, tiny_head_network
 from core.raster import Camera
 from core.toy_head import write_toy_head
 
@@ -87,6 +88,17 @@ def test_a_users_avatar_goes_before_a_shipped_one(
     assert find("toy").folder == tmp_path / "shipped" / "toy"
     monkeypatch.setenv("GMTALKER_HOME", str(folder.parent.parent))
     assert find("toy").folder == folder
+
+
+def test_a_look_of_a_sitting_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    known = load(folder)
+    network = tiny_head_network(config=replace(TINY, looks=3, sittings=2))
+    save_avatar(tmp_path / "good", known.card, known.camera, network, known.proxy)
+    assert load(tmp_path / "good").network().sitting.tolist() == [0, 0, 0]
+    network.sitting[1] = 2
+    save_avatar(tmp_path / "bad", known.card, known.camera, network, known.proxy)
+    with pytest.raises(UserError, match="sitting"):
+        load(tmp_path / "bad").network()
 
 
 @pytest.mark.parametrize("name", ["nobody", "../toy", "", "/", "toy\n"])

@@ -89,14 +89,14 @@ def test_it_is_written_once_and_read_with_the_set(films: tuple[RenderSet, dict[s
     data, _ = films
     path = data.folder / REGISTERED
     again = load_set(data.folder)
-    register(again, Looks.of(again))
+    register(again)
     first = path.stat().st_mtime_ns
     read = load_set(data.folder)
     assert np.array_equal(read.params["head_rotation"], again.params["head_rotation"])
     assert not np.array_equal(read.params["head_rotation"], data.params["head_rotation"])
-    register(read, Looks.of(read))
+    register(read)
     assert path.stat().st_mtime_ns == first
-    register(replace(read, numbers=read.numbers[:-1]), Looks.of(read))
+    register(replace(read, numbers=read.numbers[:-1]))
     assert path.stat().st_mtime_ns != first
     path.write_bytes(b"no archive")
     with pytest.raises(UserError, match="registered"):

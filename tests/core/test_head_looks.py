@@ -16,7 +16,7 @@ from core.models.head import TINY, HeadConfig, tiny_head_network
 from core.progress import silent
 from core.raster import Camera
 from core.toy_head import write_toy_head
-from core.training.head import PARTS, HeadTrainer, HeadTraining, main
+from core.training.head import OPTIONAL, HeadTrainer, HeadTraining, main
 from core.training.head_cache import HeadCache
 from core.training.head_data import RenderSet, SetInfo, load_set, looks_of, write_plan
 from core.training.head_looks import Looks, following
@@ -91,7 +91,7 @@ def test_a_part_can_be_left_out_to_tell_what_it_is_good_for(
         raise Cancelled
 
     monkeypatch.setattr("core.training.head.train", stop)
-    for part in PARTS:
+    for part in OPTIONAL:
         with pytest.raises(Cancelled):
             main(["--renders", str(films.folder), "--out", str(tmp_path), "--without", part])
     whole = Looks.of(films).config(films)

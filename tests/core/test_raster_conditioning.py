@@ -97,7 +97,7 @@ def test_posing_agrees_with_the_head_model(renderer: HeadRenderer) -> None:
         rng.normal(0, 0.3, shape).astype(np.float32) for shape in ((3, 2, 2), (3, 3), (3, 3))
     )
     turn[0] = 0
-    posed = renderer.poser.posed(renderer.poser.shaped(weights, gaze), turn, shift)
+    posed = renderer.poser.posed(renderer.poser.shaped(weights, gaze), turn, shift, 0 * shift[:, :2])
     expected = renderer.model.deform(weights, gaze, turn, shift)
     np.testing.assert_allclose(posed.numpy(), expected, atol=1e-6)
 

@@ -62,7 +62,6 @@ class Maker:
         return (across + down <= radius.square()[:, None, None, None]).float()
 
 
-
 def as_tensor(frames: Pictures) -> torch.Tensor:
     """(N, 3, H, W) 0..1."""
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
