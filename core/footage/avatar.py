@@ -34,6 +34,7 @@ from ..progress import Progress, silent
 from ..training.head import STATE, HeadTrainer, HeadTraining, describe, train
 from ..training.head_cache import HeadCache
 from ..training.head_data import RenderSet
+from ..training.head_fill import fill_unseen
 from ..training.head_looks import Looks
 from .dataset import Prepared, Request, prepare
 
@@ -215,6 +216,7 @@ def _write(request: Request, data: RenderSet, out: Path, config: HeadConfig) -> 
     """The avatar of the best weights."""
     network = HeadNetwork(config)
     network.load_state_dict(load_file(data.folder / "training" / BEST))
+    fill_unseen(network, data)
     card = AvatarCard(request.name, request.licence, data.info.source, request.consent, request.credits)
     return save_avatar(out, card, data.info.camera, network.eval(), data.proxy)
 

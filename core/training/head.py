@@ -31,6 +31,7 @@ from ..progress import Progress, silent
 from ..raster import Camera
 from .head_cache import Batch, HeadCache, shuffled
 from .head_data import RenderSet, load_set, write_design
+from .head_fill import fill_unseen
 from .head_looks import Looks
 from .head_loss import TERMS, LossWeights, head_loss
 from .head_poses import PoseDesign
@@ -258,6 +259,9 @@ def main(argv: list[str] | None = None) -> int:
         config = replace(config, **{OPTIONAL[args.without]: getattr(HeadConfig(), OPTIONAL[args.without])})
     plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed, losses=losses)
     network = train(data, looks, work, plan, config, start)
+    if data.footage:
+        # Of a character what tracks can show was rendered.
+        fill_unseen(network, data)
     info = data.info
     card = AvatarCard(args.name or info.name, info.licence, info.source, info.consent, info.credits)
     avatar = save_avatar(args.out, card, info.camera, network, data.proxy)
