@@ -58,7 +58,8 @@ class Conditioning:
     card: Tensor
     """(B, size, size, 2) place on the head's card in -1..1."""
     shoulders: Tensor
-    """(B, 2) how far the shoulders have moved on the picture: right and down, in half pictures."""
+    """(B, 2, 3) from a place (x, y, 1) of the picture, right and down in half pictures from its middle,
+    to where the shoulders that are there were at rest, less that place."""
 
     def to(self, device: torch.device) -> Conditioning:
         """The same on another device."""
@@ -112,11 +113,11 @@ class HeadRenderer:
             gaze: (B, 2, 2) left/right eye, yaw/pitch, radians.
             rotation: (B, 3) of the head, axis-angle, radians.
             translation: (B, 3) metres.
-            shoulders: (B, 2) metres to the character's left and up; None: they stay still.
+            shoulders: (B, 2, 3) as in `core.training.head_data`; None: they stay still.
 
         """
         if shoulders is None:
-            shoulders = np.zeros((len(weights), 2), np.float32)
+            shoulders = np.zeros((len(weights), 2, 3), np.float32)
         shaped = self.poser.shaped(weights, gaze)
         posed = self.poser.posed(shaped, rotation, translation, shoulders)
         move = (shaped - self.poser.rest) / MOVE
@@ -200,9 +201,16 @@ class HeadRenderer:
         return ((start[:, :2] + reach * ray[:, :2]) / CARD).permute(0, 2, 3, 1)
 
     def moved(self, shoulders: NDArray[np.float32]) -> Tensor:
-        """(B, 2) `Conditioning.shoulders`, seen as far away as the head's pivot."""
-        half = float(1 / (np.tan(np.radians(self.camera.fov_y) / 2) * self.camera.position[2]))
-        return self._tensor(shoulders) * torch.tensor([half, -half], device=self.device)
+        """(B, 2, 3) `Conditioning.shoulders`, seen as far away as the head's pivot."""
+        half = 1 / (np.tan(np.radians(self.camera.fov_y) / 2) * self.camera.position[2])
+        turn = np.array([half, -half])
+        # The neck's end on the picture, about which the shoulders are told.
+        end = (self.model.neck_end - self.camera.position[:2]) * turn
+        shape = shoulders[..., :2].astype(np.float64) * turn[:, None] / turn
+        shift = shoulders[..., 2] * turn - shape @ end
+        back = np.linalg.inv(np.eye(2) + shape)
+        rest = np.concatenate([back - np.eye(2), -back @ shift[..., None]], 2)
+        return self._tensor(rest.astype(np.float32))
 
     def normals(self, vertices: Tensor) -> Tensor:
         """(B, V, 3) unit normals; each vertex gathers its faces, in a fixed order."""

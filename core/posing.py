@@ -29,6 +29,7 @@ class Poser:
         self._level = self._tensor(model.head_weight)[:, None]
         self._eyes = [self._tensor(model.part(name)) for name in EYE_PARTS]
         self._centres = self._tensor(model.eye_center)
+        self._neck = self._tensor(model.neck_end)
 
     def shaped(self, weights: NDArray[np.float32], gaze: NDArray[np.float32]) -> Tensor:
         """(B, V, 3) metres: expression (B, 52) and gaze (B, 2, 2), the head still at rest."""
@@ -46,8 +47,8 @@ class Poser:
         """(B, V, 3) metres: the shaped head turned by (B, 3) axis-angle and moved by (B, 3) metres.
 
         Each vertex turns by its own share of the angle about the common axis (Rodrigues' formula),
-        so the neck follows the head; with the rest it goes where the shoulders go, which have moved
-        by (B, 2) metres across and up.
+        so the neck follows the head; with the rest it goes where the shoulders go, of which (B, 2, 3)
+        `shoulders` tell as in `core.training.head_data`.
         """
         turn = self._tensor(rotation)[:, None]
         angle = turn.norm(dim=2, keepdim=True)
@@ -56,7 +57,9 @@ class Poser:
         out: Tensor = shaped * own.cos() + torch.linalg.cross(axis, shaped) * own.sin()
         out += axis * ((axis * shaped).sum(2, keepdim=True) * (1 - own.cos()))
         out += self._level * self._tensor(translation)[:, None]
-        out[..., :2] += (1 - self._level) * self._tensor(shoulders)[:, None]
+        moved = self._tensor(shoulders)
+        across = shaped[..., :2] - self._neck
+        out[..., :2] += (1 - self._level) * (across @ moved[..., :2].mT + moved[:, None, :, 2])
         return out
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:

@@ -104,7 +104,7 @@ class Rows:
     look: NDArray[np.int64]
     """(T,) 0 the usual one, 1 that of the first film, ..."""
     shoulders: Floats | None = None
-    """(T, 2) metres, see `HeadRenderer.render`; None: they go with the head as they do in the
+    """(T, 2, 3), see `HeadRenderer.render`; None: they go with the head as they do in the
     avatar's footage"""
 
     @staticmethod

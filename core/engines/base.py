@@ -64,7 +64,7 @@ class Pictures(nn.Module):
             planes: (B, H, W, planes), channels last.
             surface: (B, H, W, 2).
             card: (B, H, W, 2).
-            shoulders: (B, 2).
+            shoulders: (B, 2, 3).
             emotion: (B, 8).
             look: (B,) int64.
             variety: (B, n).

@@ -87,7 +87,7 @@ def _exported(network: HeadNetwork) -> Any:
 
     config = network.config
     size = config.resolution
-    shapes = ([1, size, size, len(PLANES)], [1, size, size, 2], [1, size, size, 2], [1, 2],
+    shapes = ([1, size, size, len(PLANES)], [1, size, size, 2], [1, size, size, 2], [1, 2, 3],
               [1, len(EMOTIONS)], [1], [1, config.noise])  # fmt: skip
     front = FrontEndManager().load_by_framework("pytorch")
     kinds = [torch.int64 if len(shape) == 1 else torch.float32 for shape in shapes]

@@ -44,7 +44,7 @@ Array = npt.NDArray[np.float64]
 
 SCAN_VERSION: Final = 1
 """Goes up with every change that sees something else in the same film."""
-VERSION: Final = 2
+VERSION: Final = 3
 """Goes up with every change that gives another set from the same films."""
 _FIFTH: Final = 5
 _FEW: Final = 10
@@ -119,7 +119,7 @@ def register(data: RenderSet, progress: Progress = silent) -> None:
     looks = Looks.of(data)
     head = register_heads(data, looks, progress)
     found = {"numbers": np.array(numbers, np.float32), "head_rotation": head.rotation,
-             "head_translation": head.translation, "shoulders": np.zeros((len(numbers), 2), np.float32)}  # fmt: skip
+             "head_translation": head.translation, "shoulders": np.zeros((len(numbers), 2, 3), np.float32)}  # fmt: skip
     take_over(data.params, found)
     found["shoulders"] = register_shoulders(data, looks, progress)
     with written_beside(path) as beside, beside.open("wb") as file:

@@ -2,16 +2,17 @@
 """Where a person's shoulders are in the frames of a set: registration of what is seen below the chin.
 
 The face tracker tells nothing of the shoulders, and they do not go with the head: without knowing where
-they are, a network would blur collar and sleeves over all the places where it saw them. Each frame is shifted
+they are, a network would blur collar and sleeves over all the places where it saw them. Each frame is laid
 onto the mean of its sitting (enhanced correlation coefficient, Evangelidis & Psarakis 2008), and the mean is
-taken again, sharper each time (congealing, Learned-Miller 2006). A tilt would fit better still, but on so
-narrow a strip it is found wrong in some films.
+taken again, sharper each time (congealing, Learned-Miller 2006): first shifted, then by the affine motion
+that shoulders which lean, turn and come nearer have on a picture.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -21,15 +22,22 @@ import numpy.typing as npt
 
 from ..head.model import HeadModel
 from ..progress import Progress, silent
+from ..raster import Camera
 from ..training.head_data import POSE, RenderSet
 from ..training.head_looks import Looks, following
 from .pose import project
 
 log = logging.getLogger(__name__)
 
+Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
-_ROUNDS: Final = 3
+_SHIFT: Final = (cv2.MOTION_TRANSLATION,)
+_WHOLE: Final = (cv2.MOTION_TRANSLATION, cv2.MOTION_AFFINE)
+_ROUNDS: Final = (_SHIFT, _SHIFT, _SHIFT, _WHOLE, _WHOLE)
+"""What is looked for while the mean is made."""
+_BENT: Final = 0.15
+"""By which an affine motion may differ from a shift at most: radians, or a share of the size."""
 _FEW: Final = 200
 """Frames of a sitting that its mean is made of."""
 _BLOCK: Final = 512
@@ -50,9 +58,12 @@ _WITH_HEAD: Final = (0.9, 0.5)
 
 
 def register_shoulders(data: RenderSet, looks: Looks, progress: Progress = silent) -> Floats:
-    """(N, 2) metres that the shoulders have moved in the N frames that are there, in their order."""
+    """(N, 2, 3) how the shoulders have moved in the N frames that are there, in their order.
+
+    See `core.training.head_data`.
+    """
     numbers = list(data.numbers)
-    found = np.zeros((len(numbers), 2), np.float32)
+    found = np.zeros((len(numbers), 2, 3), np.float32)
     films = data.rows(numbers)["film"].astype(np.int64)
     training = set(data.split()[0])
     done = 0
@@ -66,43 +77,59 @@ def register_shoulders(data: RenderSet, looks: Looks, progress: Progress = silen
 
 
 def _of_sitting(data: RenderSet, numbers: list[int], training: set[int]) -> Floats:
-    """(N, 2) of frames that have the same clothes."""
-    size, camera = data.info.size, data.info.camera
-    # Metres to the left and up, of a pixel to the right and down.
-    pixel = camera.position[2] / camera.focal(size) * np.array([1, -1], np.float32)
-    head = data.rows(numbers)["head_translation"][:, :2]
-    start = (head * _WITH_HEAD / pixel).astype(np.float32)
-    first = _below_chin(data, numbers)
+    """(N, 2, 3) of frames that have the same clothes."""
+    still = np.zeros((len(numbers), 2, 3), np.float32)
+    proxy = HeadModel.load(data.proxy)
+    first = _below_chin(data, numbers, proxy)
     known = np.array([number in training for number in numbers])
-    if not known.any() or first >= size:
-        return np.zeros_like(start)
+    if not known.any() or first >= data.info.size:
+        return still
+    head = data.rows(numbers)["head_translation"][:, :2].astype(np.float64)
+    # Metres from the neck's end, of pixels of the pictures below the chin.
+    to = _metres(data.info.camera, data.info.size, first, proxy)
+    start = _whole(still)
+    start[:, :2, 2] = head * _WITH_HEAD / to[(0, 1), (0, 1)]
     some = np.flatnonzero(known)[:: -(-int(known.sum()) // _FEW)]
     grey = _grey(data, [numbers[i] for i in some], first)
     masks = data.masks([numbers[i] for i in some])[:, first:].astype(np.float32)
-    shift = start[some]
-    for _ in range(_ROUNDS):
-        mean, mask = (_mean(pictures, shift) for pictures in (grey, masks))
-        if (mask > 127).mean() * (1 - first / size) < _LEAST:
-            return np.zeros_like(start)
+    motion = start[some]
+    for kinds in _ROUNDS:
+        mean, mask = (_mean(pictures, motion) for pictures in (grey, masks))
+        if (mask > 127).mean() * mask.shape[0] / mask.shape[1] < _LEAST:
+            return still
         where = cv2.dilate((mask > 127).astype(np.uint8), np.ones((_OUTLINE, _OUTLINE)))
-        shift, _ = _laid(grey, mean, where, shift)
+        motion, _ = _laid(grey, mean, where, start[some], kinds)
     blocks = [slice(i, i + _BLOCK) for i in range(0, len(numbers), _BLOCK)]
-    laid = [_laid(_grey(data, numbers[block], first), mean, where, start[block]) for block in blocks]
-    shift, sure = (np.concatenate(parts) for parts in zip(*laid, strict=True))
-    moved, good = shift * pixel, sure >= _ALIKE
+    laid = [_laid(_grey(data, numbers[block], first), mean, where, start[block], _WHOLE) for block in blocks]
+    motion, sure = (np.concatenate(parts) for parts in zip(*laid, strict=True))
+    good = sure >= _ALIKE
     if not good.all():
         log.info("shoulders of %d of %d frames were not found: they go with the head", (~good).sum(), len(good))
-    if not (good & known).any():
-        return np.zeros_like(start)
+    told = good & known
+    if not told.any():
+        return still
+    motion = to @ motion @ np.linalg.inv(to)
     # Zero is where they are when the head is at rest, not where this sitting's mean is.
-    middle, rest = (values[good & known].mean(0) for values in (head, moved))
-    follow = following((head - middle)[good & known], (moved - rest)[good & known])
-    return np.where(good[:, None], moved - rest + follow * middle, follow * head).astype(np.float32)
+    motion = motion @ np.linalg.inv(motion[told].mean(0))
+    middle = head[told].mean(0)
+    follow = following((head - middle)[told].astype(np.float32), motion[told, :2, 2].astype(np.float32))
+    motion[:, :2, 2] += follow * middle
+    motion[~good] = np.eye(3)
+    motion[~good, :2, 2] = follow * head[~good]
+    return np.asarray((motion - np.eye(3))[:, :2], np.float32)
 
 
-def _below_chin(data: RenderSet, numbers: list[int]) -> int:
+def _metres(camera: Camera, size: int, first: int, proxy: HeadModel) -> Array:
+    """(3, 3) from column and row, from row ``first`` on, to metres left and up of the neck's end."""
+    pixel = camera.position[2] / camera.focal(size) * np.array([1, -1])
+    corner = np.array([0.5, 0.5 + first]) - size / 2
+    out = np.diag([*pixel, 1.0])
+    out[:2, 2] = corner * pixel + camera.position[:2] - proxy.neck_end
+    return out
+
+
+def _below_chin(data: RenderSet, numbers: list[int], head: HeadModel) -> int:
     """Row of the frame from which on shoulders are looked for."""
-    head = HeadModel.load(data.proxy)
     rows = data.rows(numbers[:: -(-len(numbers) // _FEW)])
     chin = head.deform(*(rows[name] for name in POSE))[:, head.landmark("chin")]
     lowest = np.percentile(project(data.info.camera, data.info.size, chin.astype(np.float64))[:, 1], 90)
@@ -117,33 +144,42 @@ def _grey(data: RenderSet, numbers: list[int], first: int) -> Floats:
     return out
 
 
-def _mean(pictures: Floats, shift: Floats) -> Floats:
-    """(rows, size) of (N, rows, size) pictures, each shifted back by its (N, 2) pixels."""
+def _mean(pictures: Floats, motion: Array) -> Floats:
+    """(rows, size) of (N, rows, size) pictures, each brought back by its (N, 3, 3) motion."""
     total = np.zeros(pictures.shape[1:], np.float64)
-    for picture, by in zip(pictures, shift, strict=True):
-        total += cv2.warpAffine(picture, _matrix(by), picture.shape[::-1], borderMode=cv2.BORDER_REPLICATE,
+    for picture, by in zip(pictures, motion, strict=True):
+        total += cv2.warpAffine(picture, by[:2], picture.shape[::-1], borderMode=cv2.BORDER_REPLICATE,
                                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)  # fmt: skip
     return (total / len(pictures)).astype(np.float32)
 
 
-def _laid(pictures: Floats, mean: Floats, where: npt.NDArray[Any], shift: Floats) -> tuple[Floats, Floats]:
-    """(N, 2) better shifts, and (N,) how well each picture lies on the mean then (correlation)."""
+def _laid(
+    pictures: Floats, mean: Floats, where: npt.NDArray[Any], start: Array, kinds: Sequence[int]
+) -> tuple[Array, Array]:
+    """(N, 3, 3) from the mean's pixels to the pictures', and (N,) how alike both are then (correlation)."""
 
-    def one(index: int) -> tuple[Floats, float]:
-        try:
-            alike, matrix = cv2.findTransformECC(mean, pictures[index], _matrix(shift[index]),
-                                                 cv2.MOTION_TRANSLATION, _STEPS, where, _SMOOTH)  # fmt: skip
-        except cv2.error as error:
-            if error.code != cv2.Error.StsNoConv:
-                raise
-            return shift[index], 0.0  # Nothing of the one is like the other.
-        return np.asarray(matrix[:, 2], np.float32), float(alike)
+    def one(index: int) -> tuple[Array, float]:
+        found, best = start[index], 0.0
+        for kind in kinds:
+            try:
+                alike, matrix = cv2.findTransformECC(mean, pictures[index], found[:2].astype(np.float32), kind,
+                                                     _STEPS, where, _SMOOTH)  # fmt: skip
+            except cv2.error as error:
+                if error.code != cv2.Error.StsNoConv:
+                    raise
+                break  # Nothing of the one is like the other.
+            if alike <= best or np.abs(matrix[:, :2] - np.eye(2)).max() > _BENT:
+                break
+            found, best = _whole(matrix[None] - np.eye(2, 3))[0], float(alike)
+        return found, best
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(one, range(len(pictures))))
-    return np.stack([by for by, _ in found]), np.array([alike for _, alike in found], np.float32)
+    return np.stack([by for by, _ in found]), np.array([alike for _, alike in found])
 
 
-def _matrix(shift: Floats) -> Floats:
-    """(2, 3) from the mean's pixels to those of a picture shifted by (2,) pixels."""
-    return np.column_stack([np.eye(2), shift]).astype(np.float32)
+def _whole(moved: npt.NDArray[Any]) -> Array:
+    """(N, 3, 3) of places, of (N, 2, 3) by which they move."""
+    out = np.tile(np.eye(3), (len(moved), 1, 1))
+    out[:, :2] += moved
+    return out

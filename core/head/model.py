@@ -76,6 +76,11 @@ class HeadModel:
     landmark_indices: Ints
     jaw_hinge: Floats
 
+    @property
+    def neck_end(self) -> Floats:
+        """(2,) metres across and up: the middle of what follows the head least, where shoulders begin."""
+        return np.asarray(self.vertices[self.head_weight == self.head_weight.min(), :2].mean(0))
+
     @classmethod
     def load(cls, path: Path | str | None = None) -> HeadModel:
         """Read a ``head.npz``; the shipped one when ``path`` is None.

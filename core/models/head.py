@@ -219,7 +219,7 @@ class HeadNetwork(nn.Module):
             # How far they go with the head, sideways and up, where nobody tells where they are.
             self.register_buffer("follow", torch.zeros(2))
             steps = (2 * torch.arange(size) + 1) / size - 1
-            grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)
+            grid = torch.stack([*torch.meshgrid(steps, steps, indexing="xy"), torch.ones(size, size)], -1)
             self.register_buffer("grid", grid, persistent=False)
         inside = config.texture_channels + config.card_channels + config.backdrop_channels
         self.unet = StyleUNet(inside + config.shoulder_channels + len(PLANES), config)
@@ -265,14 +265,16 @@ class HeadNetwork(nn.Module):
                 self._of(self.backdrop, look),
             ]
             if self.config.shoulder_channels:
-                place = self.grid - seen.shoulders[:, None, None]
+                place = self.grid[..., :2] + self.grid @ seen.shoulders.transpose(1, 2)[:, None]
                 out.append(_look_up(self._of(self.shoulders, look), place, "border"))
         return out
 
     def carried(self, translation: Tensor) -> Tensor:
-        """(B, 2) metres that the shoulders go with a head that moves (B, 3) metres."""
-        across = translation[:, :2]
-        return across * self.follow.to(across.device) if self.config.shoulder_channels else 0 * across
+        """(B, 2, 3) how the shoulders go with a head that moves (B, 3) metres: as far as in the footage."""
+        out = translation.new_zeros(len(translation), 2, 3)
+        if self.config.shoulder_channels:
+            out[..., 2] = translation[:, :2] * self.follow.to(translation.device)
+        return out
 
     def well_seated(self) -> bool:
         """Whether each look's sitting is one that there is."""

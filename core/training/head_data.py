@@ -57,8 +57,9 @@ A render set is a folder that a renderer (Blender's Cycles, for a character) or 
 ==================  ===========  =================================================================
 
 **registered.npz** (M of the frames): their `numbers` (M,), counted from 1; `head_rotation` and
-`head_translation` (M, 3), which take the place of those in `params.npz`; `shoulders` (M, 2), metres to the
-character's left and up. In other frames, and in sets without it, the shoulders are still.
+`head_translation` (M, 3), which take the place of those in `params.npz`; `shoulders` (M, 2, 3), how they have
+moved: what is (x, y) metres from the neck's end, to the character's left and up, when at rest, has gone by
+``shoulders @ (x, y, 1)`` metres. In other frames, and in sets without it, they are 0: still.
 
 The rest (`expression` of a track, say) follows from these. The frame of a row must show exactly what
 `HeadModel.load(SET/proxy.npz).deform(arkit, gaze, head_rotation, head_translation)` gives, seen by
@@ -133,7 +134,7 @@ class RenderSet:
     folder: Path
     info: SetInfo
     params: dict[str, Array]
-    """N rows each, see the module docstring; `shoulders` (N, 2) is one of them."""
+    """N rows each, see the module docstring; `shoulders` (N, 2, 3) is one of them."""
     numbers: tuple[int, ...]
     """Frames that are there, counted from 1."""
 
@@ -196,7 +197,7 @@ def load_set(folder: Path) -> RenderSet:
     if info.films and not (params["film"] >= 0).all() & (params["film"] < len(info.films)).all():
         raise UserError(f"'{folder}': a frame is of a film that set.json does not name.", _HINT)
     count = len(params["arkit"])
-    params["shoulders"] = np.zeros((count, 2), np.float32)
+    params["shoulders"] = np.zeros((count, 2, 3), np.float32)
     take_over(params, _read_registered(folder / REGISTERED))
     numbers = tuple(
         n for n in range(1, count + 1) if (folder / "frames" / frame_file(n)).is_file()

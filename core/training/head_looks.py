@@ -85,7 +85,7 @@ class Looks:
             network.sitting[1:] = torch.from_numpy(self.sitting)
         if network.config.shoulder_channels:
             rows = data.rows(data.split()[0])
-            network.follow.copy_(torch.from_numpy(following(rows["head_translation"], rows["shoulders"])))
+            network.follow.copy_(torch.from_numpy(following(rows["head_translation"], rows["shoulders"][..., 2])))
 
     @torch.no_grad()
     def settle(self, network: HeadNetwork) -> None:

@@ -33,7 +33,7 @@ def seen(seed: int, batch: int = 1) -> tuple[Conditioning, torch.Tensor]:
     planes[..., -len(PARTS) :] /= len(PARTS)
     surface, card = (torch.rand(batch, SIZE, SIZE, 2, generator=generator) * 2 - 1 for _ in range(2))
     emotion = torch.rand(batch, 8, generator=generator)
-    shoulders = torch.rand(batch, 2, generator=generator) - 0.5
+    shoulders = 0.5 * torch.rand(batch, 2, 3, generator=generator) - 0.25
     return Conditioning(planes.permute(0, 3, 1, 2), surface, card, shoulders), emotion
 
 

@@ -51,7 +51,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[RenderSet, dict[str
     renderer = HeadRenderer(folder / "proxy.npz", Camera(), SIZE)
     for name in ("frames", "masks"):
         (folder / name).mkdir()
-    right = {n: np.asarray(v, np.float32) for n, v in (params | truth | {"shoulders": np.zeros((COUNT, 2))}).items()}
+    right = {n: np.asarray(v, np.float32) for n, v in (params | truth | {"shoulders": np.zeros((COUNT, 2, 3))}).items()}
     for number in range(1, COUNT + 1):
         seen = renderer.render(*(right[name][number - 1 : number] for name in SEEN))
         grey = (F.grid_sample(texture, seen.surface, align_corners=False)[0, 0] * 255).byte().numpy()
@@ -102,6 +102,6 @@ def test_it_is_written_once_and_read_with_the_set(films: tuple[RenderSet, dict[s
     with pytest.raises(UserError, match="registered"):
         load_set(data.folder)
     np.savez(path, numbers=np.array([99]), head_rotation=np.zeros((1, 3)), head_translation=np.zeros((1, 3)),
-             shoulders=np.zeros((1, 2)))  # fmt: skip
+             shoulders=np.zeros((1, 2, 3)))  # fmt: skip
     with pytest.raises(UserError, match="another set"):
         load_set(data.folder)

@@ -116,7 +116,7 @@ def test_shoulders_follow_the_head_as_the_footage_shows(films: RenderSet) -> Non
     np.testing.assert_allclose(following(head, shoulders.astype(np.float32)), (0.8, 0.3), atol=0.01)
     assert following(np.zeros((3, 3), np.float32), np.ones((3, 2), np.float32)).tolist() == [0, 0]
     network = tiny_head_network(config=replace(TINY, looks=4, shoulder_channels=4))
-    moving = replace(films, params=films.params | {"head_translation": head[:6], "shoulders": head[:6, :2] * 0.5})
+    moving = replace(films, params=films.params | {"head_translation": head[:6], "shoulders": np.pad(head[:6, :2, None] * 0.5, ((0, 0), (0, 0), (2, 0)))})
     Looks.of(films).begin(network, moving)
     torch.testing.assert_close(network.follow, torch.tensor([0.5, 0.5]))
 

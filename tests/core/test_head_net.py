@@ -202,7 +202,8 @@ def test_looks_of_other_sittings_have_other_textures() -> None:
 def test_shoulders_are_seen_where_they_have_moved_to() -> None:
     network = tiny_head_network(config=replace(TINY, shoulder_channels=4))
     pixels = 3
-    seen = replace(inputs(1), shoulders=torch.tensor([[2 * pixels / SIZE, -2 * pixels / SIZE]]))
+    back = torch.tensor([[[0, 0, -2 * pixels / SIZE], [0, 0, 2 * pixels / SIZE]]])
+    seen = replace(inputs(1), shoulders=back)
     with torch.no_grad():
         moved = network.looked_up(seen, torch.tensor([0]))[-1]
         expected = network.shoulders[:, :, pixels:, :-pixels]  # to the right, and up
@@ -213,5 +214,5 @@ def test_shoulders_go_with_the_head_where_nobody_tells() -> None:
     network = tiny_head_network(config=replace(TINY, shoulder_channels=4))
     network.follow.copy_(torch.tensor([0.5, 0.25]))
     head = torch.tensor([[0.02, 0.04, 0.1]])
-    torch.testing.assert_close(network.carried(head), torch.tensor([[0.01, 0.01]]))
+    torch.testing.assert_close(network.carried(head), torch.tensor([[[0, 0, 0.01], [0, 0, 0.01]]]))
     assert tiny_head_network().carried(head).abs().max() == 0

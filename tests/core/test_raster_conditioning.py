@@ -97,7 +97,7 @@ def test_posing_agrees_with_the_head_model(renderer: HeadRenderer) -> None:
         rng.normal(0, 0.3, shape).astype(np.float32) for shape in ((3, 2, 2), (3, 3), (3, 3))
     )
     turn[0] = 0
-    posed = renderer.poser.posed(renderer.poser.shaped(weights, gaze), turn, shift, 0 * shift[:, :2])
+    posed = renderer.poser.posed(renderer.poser.shaped(weights, gaze), turn, shift, np.zeros((len(turn), 2, 3), np.float32))
     expected = renderer.model.deform(weights, gaze, turn, shift)
     np.testing.assert_allclose(posed.numpy(), expected, atol=1e-6)
 
@@ -186,15 +186,21 @@ def test_frames_do_not_depend_on_their_batch(renderer: HeadRenderer) -> None:
 def test_the_necks_end_goes_with_the_shoulders_and_the_face_does_not(renderer: HeadRenderer) -> None:
     still = np.zeros((1, 3), np.float32)
     shaped = renderer.poser.shaped(np.zeros((1, 52), np.float32), np.zeros((1, 2, 2), np.float32))
-    gone = renderer.poser.posed(shaped, still, still, np.array([[0.01, -0.02]], np.float32)) - shaped
+    shoulders = np.array([[[0.1, 0.02, 0.01], [0.03, -0.05, -0.02]]], np.float32)
+    gone = renderer.poser.posed(shaped, still, still, shoulders) - shaped
     level = torch.from_numpy(renderer.model.head_weight)
     assert gone[0, level == 1].abs().max() < 1e-6
-    expected = torch.tensor([0.01, -0.02, 0.0]).expand(int((level == 0).sum()), -1)
-    torch.testing.assert_close(gone[0, level == 0], expected, atol=1e-6, rtol=0)
+    below = renderer.model.vertices[renderer.model.head_weight == 0, :2] - renderer.model.neck_end
+    expected = np.pad(below @ shoulders[0, :, :2].T + shoulders[0, :, 2], ((0, 0), (0, 1)))
+    torch.testing.assert_close(gone[0, level == 0], torch.from_numpy(expected), atol=1e-6, rtol=0)
 
 
 def test_shoulders_move_on_the_picture_as_far_as_at_the_pivot(renderer: HeadRenderer) -> None:
-    right, down = renderer.moved(np.array([[0.01, 0.02]], np.float32))[0].tolist()
-    at = renderer.camera.project(torch.tensor([[0.0, 0.0, 0.0], [0.01, 0.02, 0.0]]), SIZE)[:, :2]
-    column, row = ((at[1] - at[0]) / (SIZE / 2)).tolist()
-    assert (right, down) == pytest.approx((column, row), abs=1e-6)
+    shoulders = np.array([[[0.1, 0.02, 0.01], [0.03, -0.05, -0.02]]], np.float32)
+    rest = np.array([[0.03, -0.12], [-0.1, -0.15], [0.0, 0.0]], np.float32)
+    off = rest - renderer.model.neck_end
+    moved = rest + off @ shoulders[0, :, :2].T + shoulders[0, :, 2]
+    points = torch.from_numpy(np.pad(np.concatenate([rest, moved]), ((0, 0), (0, 1))).astype(np.float32))
+    first, then = (renderer.camera.project(points, SIZE)[:, :2] / (SIZE / 2) - 1).chunk(2)
+    back = torch.nn.functional.pad(then, (0, 1), value=1.0) @ renderer.moved(shoulders)[0].mT
+    torch.testing.assert_close(then + back, first, atol=1e-5, rtol=0)
