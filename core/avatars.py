@@ -244,23 +244,27 @@ def _parsed(folder: Path, said: dict[str, Any]) -> Avatar:
     return Avatar(folder, card, camera, config, hashes)
 
 
+_SWITCHES = "alpha", "atlas"
+
+
 def _config(resolution: Any, sizes: dict[str, Any]) -> HeadConfig:
     """Sizes within what a head network can have; a foreign file must not fill the memory."""
     # Avatars from before there were such have none.
-    sizes = {"alpha": False, "sittings": 1, "shoulder_channels": 0, **sizes}
+    sizes = {"alpha": False, "atlas": False, "sittings": 1, "shoulder_channels": 0, **sizes}
     fields = {f.name for f in dataclasses.fields(HeadConfig)} - {"resolution"}
     if sizes.keys() != fields:
         raise ValueError(f"network: expected {sorted(fields)}, got {sorted(sizes)}")
     widths = tuple(_count(v, 1024) for v in sizes["widths"])
-    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths", "alpha", "looks", "shoulder_channels"}}
+    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths", *_SWITCHES, "looks", "shoulder_channels"}}
     rest["looks"] = _count(sizes["looks"], MOST_LOOKS)
     rest["shoulder_channels"] = _count(sizes["shoulder_channels"], 1024, 0)
-    if not isinstance(sizes["alpha"], bool):
-        raise ValueError(f"network: expected alpha true or false, got {sizes['alpha']!r}")
+    for name in _SWITCHES:
+        if not isinstance(sizes[name], bool):
+            raise ValueError(f"network: expected {name} true or false, got {sizes[name]!r}")
     pixels = _count(resolution, 1024)
     if not 2 <= len(widths) <= 9 or pixels % (1 << (len(widths) - 1)):
         raise ValueError(f"network: {pixels} pixels do not halve {len(widths) - 1} times")
-    return HeadConfig(resolution=pixels, widths=widths, alpha=sizes["alpha"], **rest)
+    return HeadConfig(resolution=pixels, widths=widths, alpha=sizes["alpha"], atlas=sizes["atlas"], **rest)
 
 
 def _count(value: Any, most: int, least: int = 1) -> int:

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .head.atlas import unwrapped
 from .head.model import EYE_PARTS, HeadModel
 from .posing import Poser
 from .raster import Camera, Fragments, rasterise
@@ -76,11 +77,12 @@ class HeadRenderer:
         camera: fixed, in core space.
         size: pixels, height and width.
         device: where to rasterise.
+        atlas: whether texture coordinates are those of the head's atlas, or of its materials.
 
     """
 
     def __init__(
-        self, path: Path, camera: Camera, size: int, device: torch.device | None = None
+        self, path: Path, camera: Camera, size: int, device: torch.device | None = None, *, atlas: bool = False
     ) -> None:
         self.model = HeadModel.load(path)
         self.camera = camera
@@ -89,8 +91,9 @@ class HeadRenderer:
         self.poser = Poser(self.model, self.device)
         triangles = self.model.triangles.astype(np.int64)
         self.triangles = self._tensor(triangles)
-        self.uv_triangles = self._tensor(self.model.triangles_uv.astype(np.int64))
-        self.uv = self._tensor(self.model.uv * 2 - 1)
+        uv, uv_triangles = unwrapped(self.model) if atlas else (self.model.uv, self.model.triangles_uv)
+        self.uv_triangles = self._tensor(uv_triangles.astype(np.int64))
+        self.uv = self._tensor(uv * 2 - 1)
         parts = _parts(self.model)[triangles[:, 0]]
         self.part = self._tensor(parts)
         self.masks = self._tensor(np.eye(len(PARTS), dtype=np.float32)[parts])

@@ -268,7 +268,7 @@ def studio(avatar: Avatar, device: str = "auto") -> Studio:
         network = avatar.network()
         engine = choose(network, device)
         size = avatar.config.resolution
-        renderer = HeadRenderer(avatar.proxy, avatar.camera, size, engine.canvas)
+        renderer = HeadRenderer(avatar.proxy, avatar.camera, size, engine.canvas, atlas=network.config.atlas)
         _kept[name] = Studio(engine, renderer, network)
         log.info("%s, %d lanes", engine.name, engine.lanes)
     return _kept[name]

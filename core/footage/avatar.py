@@ -66,14 +66,14 @@ class Made:
 class Keeper:
     """Keeps the weights that make the best held-out frames, and the curves."""
 
-    def __init__(self, data: RenderSet, looks: Looks, folder: Path) -> None:
+    def __init__(self, data: RenderSet, looks: Looks, config: HeadConfig, folder: Path) -> None:
         self._folder = folder
         self._looks = looks
         held = data.split()[1]
         if not held:
             raise UserError(f"'{data.folder}' has no held-out frames.", "Give more footage.")
         rows = np.linspace(0, len(held) - 1, min(JUDGED, len(held))).round().astype(int)
-        self._cache = HeadCache(data, [held[row] for row in rows], silent)
+        self._cache = HeadCache(data, [held[row] for row in rows], config, silent)
         self.curve = read_curve(folder)
 
     def __call__(self, trainer: HeadTrainer) -> None:
@@ -149,10 +149,10 @@ def make_avatar(
     looks = prepared.looks
     usual = looks.config(data)
     sizes = usual if config is None else replace(
-        config, alpha=usual.alpha, looks=usual.looks, sittings=usual.sittings,
+        config, alpha=usual.alpha, atlas=usual.atlas, looks=usual.looks, sittings=usual.sittings,
         shoulder_channels=usual.shoulder_channels,
     )  # fmt: skip
-    keeper = Keeper(data, looks, folder)
+    keeper = Keeper(data, looks, sizes, folder)
     try:
         train(data, looks, folder, plan, sizes, None, _ending(progress, minutes), keeper)
     except _TimeIsUp:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..arkit import EMOTIONS
 from ..conditioning import PARTS, PLANES, Conditioning
+from ..head.atlas import HEIGHT
 
 SLOPE = 0.2
 """Of the leaky ReLUs, as in StyleGAN2."""
@@ -50,7 +51,10 @@ class HeadConfig:
     sittings: int = 1
     """Of footage: days or hours apart, each with its own hair, clothes and light, so its own textures."""
     texture: int = 384
-    """Texels, height and width, of the mesh's learned texture."""
+    """Texels, width, of the mesh's learned texture; as high as wide, and of an atlas higher."""
+    atlas: bool = False
+    """Whether each part of the mesh has a place of its own on it (`core.head.atlas`); in avatars before there
+    were atlases they lay over each other."""
     texture_channels: int = 8
     """The first three are a base colour that is added to the output."""
     card: int = 192
@@ -208,7 +212,8 @@ class HeadNetwork(nn.Module):
         # network would blur over all of them.
         self.looks = nn.Parameter(torch.zeros(config.looks, config.noise))
         count, size = config.sittings, config.resolution
-        self.texture = nn.Parameter(_noise(count, config.texture_channels, config.texture))
+        height = round(config.texture * HEIGHT) if config.atlas else config.texture
+        self.texture = nn.Parameter(_noise(count, config.texture_channels, config.texture, height))
         self.card = nn.Parameter(_noise(count, config.card_channels, config.card))
         self.backdrop = nn.Parameter(_noise(count, config.backdrop_channels, size))
         if count > 1:
@@ -243,7 +248,7 @@ class HeadNetwork(nn.Module):
         parts = planes[:, -len(PARTS) :].float()
         covered = parts.sum(1, keepdim=True).clamp(0.0, 1.0)
         behind = (1.0 - covered) * torch.stack([picture[:, :3] for picture in around]).sum(0)
-        base = _smooth(covered * skin[:, :3] + behind, parts)
+        base = _smooth(covered * skin[:, :3] + behind, parts, teeth=not self.config.atlas)
         # One copy a part, to the layout and precision of the convolutions.
         kind = planes.device.type
         low = torch.is_autocast_enabled(kind)
@@ -302,18 +307,18 @@ def tiny_head_network(seed: int = 0, config: HeadConfig = TINY) -> HeadNetwork:
     return network.eval()
 
 
-def _noise(count: int, channels: int, size: int) -> Tensor:
-    """(count, channels, size, size): no colour yet, and small random features."""
-    values = 0.1 * torch.randn(count, channels, size, size)
+def _noise(count: int, channels: int, width: int, height: int | None = None) -> Tensor:
+    """(count, channels, height, width): no colour yet, and small random features; a square without a height."""
+    values = 0.1 * torch.randn(count, channels, height or width, width)
     values[:, :3] = 0.0
     return values
 
 
-def _smooth(rgb: Tensor, parts: Tensor) -> Tensor:
-    """Softens (B, 3, H, W) where parts meet, and all teeth.
+def _smooth(rgb: Tensor, parts: Tensor, *, teeth: bool) -> Tensor:
+    """Softens (B, 3, H, W) where parts meet, and on request all teeth.
 
-    A pixel shows the texture at one place, though several parts may share it; and many texels of
-    the teeth fall on one pixel.
+    A pixel shows the texture at one place, though several parts may share it; and where there is no atlas
+    many texels of the teeth fall on one pixel.
     """
     number = torch.arange(1, parts.shape[1] + 1, device=parts.device, dtype=parts.dtype)
     which = (parts * number[:, None, None]).sum(1, keepdim=True)
@@ -322,8 +327,10 @@ def _smooth(rgb: Tensor, parts: Tensor) -> Tensor:
     )
     # 0 where one part fills the pixel, and where none does.
     shared = 4 * (parts * (1.0 - parts)).sum(1, keepdim=True)
-    teeth = parts[:, PARTS.index("teeth"), None]
-    return torch.lerp(rgb, blurred, (3 * (which - around).abs() + shared + teeth).clamp(0.0, 1.0))
+    share = 3 * (which - around).abs() + shared
+    if teeth:
+        share = share + parts[:, PARTS.index("teeth"), None]
+    return torch.lerp(rgb, blurred, share.clamp(0.0, 1.0))
 
 
 def _look_up(textures: Tensor, place: Tensor, beyond: str = "zeros") -> Tensor:

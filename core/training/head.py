@@ -39,8 +39,8 @@ from .head_poses import PoseDesign
 log = logging.getLogger(__name__)
 
 STATE = "training.safetensors"
-OPTIONAL = {"sittings": "sittings", "shoulders": "shoulder_channels"}
-"""What a network for footage can be trained without, and the size that says so."""
+OPTIONAL = {"atlas": "atlas", "sittings": "sittings", "shoulders": "shoulder_channels"}
+"""What a network can be trained without, and the setting that says so."""
 _JUDGED = 200
 """Held-out frames at most that the card's figures are of; `core evaluate head` takes all."""
 _SHOWN = 8
@@ -204,7 +204,7 @@ def train(
     if len(numbers) < plan.batch:
         raise UserError(f"'{data.folder}' has {len(numbers)} frames to train on, expected at least "
                         f"{plan.batch}.", "Render more of it.")  # fmt: skip
-    cache = HeadCache(data, numbers, progress)
+    cache = HeadCache(data, numbers, config, progress)
     trainer = HeadTrainer(config, plan, start)
     for network in (trainer.network, trainer.average):
         looks.begin(network, data)

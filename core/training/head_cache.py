@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Conditioning, HeadRenderer
+from ..models.head import HeadConfig
 from ..progress import Progress
 from .head_data import POSE, SEEN, Array, RenderSet, looks_of
 
@@ -45,9 +46,9 @@ class HeadCache:
     About 2.7 MB a frame at 256 pixels: bfloat16 planes, float32 coordinates, 8-bit truth.
     """
 
-    def __init__(self, data: RenderSet, numbers: Sequence[int], progress: Progress) -> None:
+    def __init__(self, data: RenderSet, numbers: Sequence[int], config: HeadConfig, progress: Progress) -> None:
         self.numbers = list(numbers)
-        self.renderer = HeadRenderer(data.proxy, data.info.camera, data.info.size)
+        self.renderer = HeadRenderer(data.proxy, data.info.camera, data.info.size, atlas=config.atlas)
         self.rows = data.rows(numbers)
         self.looks = torch.from_numpy(looks_of(self.rows, data.looks))
         self.truth = torch.from_numpy(data.frames(numbers))

@@ -27,7 +27,7 @@ _BELIEVED: Final = 0.4
 
 def fill_unseen(network: HeadNetwork, data: RenderSet) -> None:
     """Fill the textures of mesh and card by what the set's training frames show; in place."""
-    renderer = HeadRenderer(data.proxy, data.info.camera, data.info.size)
+    renderer = HeadRenderer(data.proxy, data.info.camera, data.info.size, atlas=network.config.atlas)
     count, numbers = network.config.sittings, data.split()[0]
     rows = data.rows(numbers)
     looks = torch.from_numpy(looks_of(rows, data.looks))

@@ -73,7 +73,7 @@ class Looks:
 
     def config(self, data: RenderSet) -> HeadConfig:
         """The usual network for such a set."""
-        usual = HeadConfig(resolution=data.info.size, looks=data.looks, sittings=self.sittings)
+        usual = HeadConfig(resolution=data.info.size, looks=data.looks, sittings=self.sittings, atlas=True)
         if not data.footage:
             return usual
         return replace(usual, alpha=True, card=_CARD, shoulder_channels=_SHOULDERS)

@@ -8,7 +8,8 @@ all of these ask for the mean, which is a blur: how strong the finest bands are 
 says that something is there, wherever it is.
 
 What each is good for: ``core train head --renders SET --out DIR --steps 300 [--without TERM]`` on 570 frames
-of `ada`, judged on the 40 held out. So short a training tells which term learns faster, not where it ends.
+of `ada`, judged on the 40 held out, before there were atlases. So short a training tells which term learns faster, not
+where it ends.
 
 =====================  ========  ======  ==============  =========
 loss                   PSNR, dB  SSIM    mouth PSNR, dB  sharpness

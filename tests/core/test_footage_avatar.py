@@ -173,7 +173,7 @@ def test_the_best_is_kept(asked: Request, work: Path, tmp_path: Path) -> None:
     good, bad = HeadNetwork(config).eval(), HeadNetwork(config).eval()
     for value, network in ((-0.05, good), (0.4, bad)):
         network.unet.colour.bias.data.fill_(value)
-    keeper = Keeper(data, prepared.looks, tmp_path)
+    keeper = Keeper(data, prepared.looks, config, tmp_path)
     keeper.judge(good, 2, 0.5)
     best = (tmp_path / BEST).read_bytes()
     keeper.judge(bad, 4, 0.4)

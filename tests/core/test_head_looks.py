@@ -95,7 +95,8 @@ def test_a_part_can_be_left_out_to_tell_what_it_is_good_for(
         with pytest.raises(Cancelled):
             main(["--renders", str(films.folder), "--out", str(tmp_path), "--without", part])
     whole = Looks.of(films).config(films)
-    assert asked == {"sittings": replace(whole, sittings=1), "shoulders": replace(whole, shoulder_channels=0)}
+    assert asked == {"sittings": replace(whole, sittings=1), "shoulders": replace(whole, shoulder_channels=0),
+                     "atlas": replace(whole, atlas=False)}  # fmt: skip
 
 
 def test_the_usual_look_is_one_of_the_films_and_sits_with_it(films: RenderSet) -> None:
@@ -131,7 +132,7 @@ def test_frames_have_the_look_of_their_film(films: RenderSet) -> None:
 
 def test_light_that_no_track_tells_is_learned_as_a_look(films: RenderSet) -> None:
     """Also with the textures of one sitting."""
-    cache = HeadCache(films, [1, 2, 3, 4], silent)
+    cache = HeadCache(films, [1, 2, 3, 4], TINY, silent)
     plan = HeadTraining(steps=150, warm_up=1, rate=1e-2, texture_rate=3e-2)
     trainer = HeadTrainer(replace(TINY, looks=films.looks), plan, None)
     for _ in range(150):

@@ -56,7 +56,7 @@ def alpha_error(trainer: HeadTrainer, batch: Batch) -> float:
 
 
 def test_alpha_is_learned_from_the_masks(footage: Path) -> None:
-    batch = HeadCache(load_set(footage), [1, 2, 3, 4], silent).batch([2])
+    batch = HeadCache(load_set(footage), [1, 2, 3, 4], SMALL, silent).batch([2])
     assert batch.mask is not None
     assert batch.mask.unique().tolist() == [0.0, 1.0]
     trainer = HeadTrainer(SMALL, HeadTraining(steps=200, warm_up=1, rate=1e-2), None)

@@ -111,7 +111,7 @@ def test_a_set_that_is_not_as_it_should_be(render_set: Path, tmp_path: Path, cas
 
 
 def test_attention_is_on_mouth_and_eyes(render_set: Path) -> None:
-    cache = HeadCache(load_set(render_set), [1, 2], silent)
+    cache = HeadCache(load_set(render_set), [1, 2], TINY, silent)
     spots = cache.batch([0]).attention[0, 0]
     assert spots.max() > 0.9
     assert spots[:4].max() == spots[-4:].max() == 0
