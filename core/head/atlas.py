@@ -35,23 +35,19 @@ def unwrapped(model: HeadModel) -> tuple[Floats, NDArray[np.int64]]:
         (P, 2) places in 0..1 across and down, and (F, 3) of the triangles' corners.
 
     """
-    vertices = model.vertices.astype(np.float64)
     names = [name for name in model.part_names if name not in _SKIN and len(model.part(name))]
-    charts = {name: model.part(name) for name in names}
-    flat = {name: vertices[which, :2] * (1, -1) for name, which in charts.items()}
-    low = {name: values.min(0) for name, values in flat.items()}
+    views = [model.vertices[model.part(name), :2].astype(np.float64) * (1, -1) for name in names]
     scale = _SCALE
-    while (corners := _packed([scale * np.ptp(flat[name], axis=0) for name in names])) is None:
+    while (corners := _packed([scale * np.ptp(view, axis=0) for view in views])) is None:
         scale *= 0.95
-    places = np.zeros((len(vertices), 2))
-    for name, corner in zip(names, corners, strict=True):
-        places[charts[name]] = corner + scale * (flat[name] - low[name])
-    all_places = np.concatenate([model.uv.astype(np.float64), places])
-    all_places[:, 1] /= HEIGHT
+    charts = np.zeros((len(model.vertices), 2))
+    for name, view, corner in zip(names, views, corners, strict=True):
+        charts[model.part(name)] = corner + scale * (view - view.min(0))
+    places = np.concatenate([model.uv.astype(np.float64), charts]) / (1, HEIGHT)
     triangles = model.triangles.astype(np.int64)
-    kept = np.isin(model.vertex_part[triangles[:, 0]], [model.part_names.index(n) for n in _SKIN if n in model.part_names])
-    corners_of = np.where(kept[:, None], model.triangles_uv.astype(np.int64), len(model.uv) + triangles)
-    return all_places.astype(np.float32), corners_of
+    skin = np.isin(np.array(model.part_names)[model.vertex_part[triangles[:, 0]]], _SKIN)
+    own = np.where(skin[:, None], model.triangles_uv.astype(np.int64), len(model.uv) + triangles)
+    return places.astype(np.float32), own
 
 
 def _packed(sizes: list[Array]) -> list[Array] | None:
