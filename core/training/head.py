@@ -3,6 +3,18 @@
 
 Deterministic for a seed on one machine: the order of frames, the noise and the weights' beginning
 come from it, and a resumed run goes on exactly where it was.
+
+What a part of the network is good for: ``core train head --renders SET --out DIR --steps 400 [--without atlas]`` on
+1000 frames of GRID s1 (footage, 256 pixels), the card's figures of 200 held-out frames. Where parts of the head lie over
+each other on the texture, the network fits its frames sooner (loss .113 against .131) and others worse, teeth and
+brows of a face that the films never show are speckled, and a still face flickers.
+
+==============  ========  ======  ==============  =========  =======
+network         PSNR, dB  SSIM    mouth PSNR, dB  sharpness  flicker
+==============  ========  ======  ==============  =========  =======
+whole           28.31     .874    32.02           .92        1.05
+without atlas   28.16     .871    31.91           .98        1.17
+==============  ========  ======  ==============  =========  =======
 """
 
 from __future__ import annotations
