@@ -30,6 +30,7 @@ from ..conditioning import DEPTH, MOVE, PLANES, Conditioning, HeadRenderer
 from ..progress import Progress
 from ..render import torch_threads
 from ..training.head_data import SEEN, RenderSet
+from ..training.head_fill import laid_down
 from ..training.head_looks import Looks
 from .pose import HeadPose, jacobian, unproject
 
@@ -93,13 +94,9 @@ class Registrar:
         total = torch.zeros(1, 2, _TEXELS, _TEXELS)
         for row, number in enumerate(numbers):
             seen = self._seen(number, poses, row)
-            texture = torch.zeros_like(total, requires_grad=True)
-            looked = F.grid_sample(texture, seen.surface, align_corners=False)
             whole = (seen.planes[:, PLANES.index("skin")] > 0.99).float()
             grey = torch.from_numpy(self._data.grey(number))[None] * whole
-            # The adjoint of looking up is laying down.
-            (laid,) = torch.autograd.grad(looked, texture, torch.stack([grey, whole], 1))
-            total += laid
+            total += laid_down(torch.stack([grey, whole], 1), seen.surface, total.shape[2:])
         return total
 
     def step(self, number: int, mean: Tensor, poses: Poses, row: int) -> tuple[Floats, Floats]:

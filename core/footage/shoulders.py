@@ -87,8 +87,8 @@ def _of_sitting(data: RenderSet, numbers: list[int], training: set[int]) -> Floa
     head = data.rows(numbers)["head_translation"][:, :2].astype(np.float64)
     # Metres from the neck's end, of pixels of the pictures below the chin.
     to = _metres(data.info.camera, data.info.size, first, proxy)
-    start = _whole(still)
-    start[:, :2, 2] = head * _WITH_HEAD / to[(0, 1), (0, 1)]
+    start = np.tile(np.eye(3), (len(numbers), 1, 1))
+    start[:, :2, 2] = head * _WITH_HEAD / np.diag(to)[:2]
     some = np.flatnonzero(known)[:: -(-int(known.sum()) // _FEW)]
     grey = _grey(data, [numbers[i] for i in some], first)
     masks = data.masks([numbers[i] for i in some])[:, first:].astype(np.float32)
@@ -170,16 +170,9 @@ def _laid(
                 break  # Nothing of the one is like the other.
             if alike <= best or np.abs(matrix[:, :2] - np.eye(2)).max() > _BENT:
                 break
-            found, best = _whole(matrix[None] - np.eye(2, 3))[0], float(alike)
+            found, best = np.vstack([matrix, (0, 0, 1)]), float(alike)
         return found, best
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(one, range(len(pictures))))
     return np.stack([by for by, _ in found]), np.array([alike for _, alike in found])
-
-
-def _whole(moved: npt.NDArray[Any]) -> Array:
-    """(N, 3, 3) of places, of (N, 2, 3) by which they move."""
-    out = np.tile(np.eye(3), (len(moved), 1, 1))
-    out[:, :2] += moved
-    return out

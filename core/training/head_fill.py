@@ -37,10 +37,11 @@ def fill_unseen(network: HeadNetwork, data: RenderSet) -> None:
     for index in range(len(numbers)):
         seen = renderer.render(*(rows[name][index : index + 1] for name in SEEN))
         for total, place in zip(totals, (seen.surface, seen.card), strict=True):
-            total[sitting[index]] += _laid_down(place, total.shape[1:])
+            ones = torch.ones(1, 1, *place.shape[1:3])
+            total[sitting[index]] += laid_down(ones, place, total.shape[1:])[0, 0]
     with torch.no_grad():
         for texture, total in zip(textures, totals, strict=True):
-            texture.copy_(filled(texture, torch.stack([_belief(count) for count in total])[:, None]))
+            texture.copy_(filled(texture, torch.stack([_belief(often) for often in total])[:, None]))
 
 
 def _belief(count: Tensor) -> Tensor:
@@ -51,8 +52,9 @@ def _belief(count: Tensor) -> Tensor:
 
 
 def filled(values: Tensor, belief: Tensor) -> Tensor:
-    """(N, C, H, W) values, each as far its own as it is believed, (N, 1, H, W) from 0 to 1; H and W even."""
-    if min(values.shape[2:]) < 2 or values.shape[2] % 2 or values.shape[3] % 2:
+    """(N, C, H, W) values, each as far its own as it is believed, (N, 1, H, W) from 0 to 1."""
+    if values.shape[2] % 2 or values.shape[3] % 2:
+        # No coarser picture: the mean is all there is around.
         total = belief.sum((2, 3), keepdim=True).clamp(min=1e-12)
         around = (values * belief).sum((2, 3), keepdim=True) / total
         return values + (1 - belief) * (around - values)
@@ -62,10 +64,10 @@ def filled(values: Tensor, belief: Tensor) -> Tensor:
     return values + (1 - belief) * (around - values)
 
 
-def _laid_down(place: Tensor, size: Sequence[int]) -> Tensor:
-    """(H, W) how much of the pixels of (1, h, w, 2) places fell on each texel."""
-    texture = torch.zeros(1, 1, *size, requires_grad=True)
+def laid_down(values: Tensor, place: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, H, W) sums of the (B, C, h, w) values of the pixels that fall on each texel, by (B, h, w, 2) places."""
+    texture = torch.zeros(*values.shape[:2], *size, requires_grad=True)
     looked = F.grid_sample(texture, place, align_corners=False)
     # The adjoint of looking up is laying down.
-    (laid,) = torch.autograd.grad(looked.sum(), texture)
-    return laid[0, 0]
+    (laid,) = torch.autograd.grad(looked, texture, values)
+    return laid
