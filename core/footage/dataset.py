@@ -186,7 +186,7 @@ def apart(features: Array, count: int) -> npt.NDArray[np.int64]:
 def _key(request: Request, hashes: Sequence[str]) -> str:
     """Of everything that a set is made from; where the films lie is in it, as the set tells that."""
     said = [VERSION, [str(f.absolute()) for f in request.films], list(hashes), request.name, request.size,
-            request.consent, request.licence, request.credits]  # fmt: skip
+            request.frames, request.consent, request.licence, request.credits]  # fmt: skip
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 

@@ -128,6 +128,16 @@ def test_a_set_is_made_once(home: Path, asked: Request, work: Path) -> None:
     assert {p.name: p.read_bytes() for p in data.folder.glob("*.*")} == before
 
 
+def test_more_frames_are_another_set(home: Path, asked: Request, work: Path) -> None:
+    few = prepare(asked, work).data
+    more = prepare(replace(asked, frames=30), work).data
+    assert more.folder != few.folder
+    assert 12 < len(more.split()[0]) <= 30
+    assert more.split()[1] == few.split()[1]
+    assert prepare(asked, work).data.numbers == few.numbers
+    assert "scan" not in calls(home)
+
+
 def test_an_avatar_is_made_and_goes_on(
     home: Path, asked: Request, fitted: Path, work: Path, tmp_path: Path
 ) -> None:
