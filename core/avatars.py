@@ -80,7 +80,8 @@ class Avatar:
     @property
     def key(self) -> str:
         """Changes with everything that changes its frames."""
-        said = json.dumps([self.hashes, dataclasses.asdict(self.camera)], sort_keys=True)
+        parts = [self.hashes, dataclasses.asdict(self.camera), dataclasses.asdict(self.config)]
+        said = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()
 
     def network(self) -> HeadNetwork:
@@ -245,17 +246,18 @@ def _parsed(folder: Path, said: dict[str, Any]) -> Avatar:
 
 
 _SWITCHES = "alpha", "atlas"
+_NO_COUNTS = {"widths", *_SWITCHES, "looks", "sharpening", "shoulder_channels"}
 
 
 def _config(resolution: Any, sizes: dict[str, Any]) -> HeadConfig:
     """Sizes within what a head network can have; a foreign file must not fill the memory."""
     # Avatars from before there were such have none.
-    sizes = {"alpha": False, "atlas": False, "sittings": 1, "shoulder_channels": 0, **sizes}
+    sizes = {"alpha": False, "atlas": False, "sharpening": 0.0, "sittings": 1, "shoulder_channels": 0, **sizes}
     fields = {f.name for f in dataclasses.fields(HeadConfig)} - {"resolution"}
     if sizes.keys() != fields:
         raise ValueError(f"network: expected {sorted(fields)}, got {sorted(sizes)}")
     widths = tuple(_count(v, 1024) for v in sizes["widths"])
-    rest = {name: _count(sizes[name], 1024) for name in fields - {"widths", *_SWITCHES, "looks", "shoulder_channels"}}
+    rest = {name: _count(sizes[name], 1024) for name in fields - _NO_COUNTS}
     rest["looks"] = _count(sizes["looks"], MOST_LOOKS)
     rest["shoulder_channels"] = _count(sizes["shoulder_channels"], 1024, 0)
     for name in _SWITCHES:
@@ -264,13 +266,22 @@ def _config(resolution: Any, sizes: dict[str, Any]) -> HeadConfig:
     pixels = _count(resolution, 1024)
     if not 2 <= len(widths) <= 9 or pixels % (1 << (len(widths) - 1)):
         raise ValueError(f"network: {pixels} pixels do not halve {len(widths) - 1} times")
-    return HeadConfig(resolution=pixels, widths=widths, alpha=sizes["alpha"], atlas=sizes["atlas"], **rest)
+    return HeadConfig(
+        resolution=pixels, widths=widths, alpha=sizes["alpha"], atlas=sizes["atlas"],
+        sharpening=_share(sizes["sharpening"]), **rest,
+    )  # fmt: skip
 
 
 def _count(value: Any, most: int, least: int = 1) -> int:
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"expected a whole number from {least} to {most}, got {value!r}")
     return value
+
+
+def _share(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise ValueError(f"expected a number from 0 to 1, got {value!r}")
+    return float(value)
 
 
 def _text(value: Any) -> str:

@@ -120,7 +120,7 @@ def untrained(avatar: Avatar, folder: Path, size: int) -> Avatar:
     """The avatar with a network of another size that has learned nothing."""
     torch.manual_seed(0)
     card = replace(avatar.card, name=f"untrained {size}", source="an untrained network of this size")
-    network = HeadNetwork(HeadConfig(resolution=size))
+    network = HeadNetwork(HeadConfig(resolution=size, atlas=True, sharpening=0.03))
     return save_avatar(folder / card.name, card, avatar.camera, network, avatar.proxy)
 
 

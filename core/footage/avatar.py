@@ -31,10 +31,9 @@ from ..files import write_bytes
 from ..models.head import HeadConfig, HeadNetwork
 from ..precision import autocast
 from ..progress import Progress, silent
-from ..training.head import STATE, HeadTrainer, HeadTraining, describe, train
+from ..training.head import STATE, HeadTrainer, HeadTraining, describe, finish, train
 from ..training.head_cache import HeadCache
 from ..training.head_data import RenderSet
-from ..training.head_fill import fill_unseen
 from ..training.head_looks import Looks
 from .dataset import Prepared, Request, prepare
 
@@ -216,9 +215,9 @@ def _write(request: Request, data: RenderSet, out: Path, config: HeadConfig) -> 
     """The avatar of the best weights."""
     network = HeadNetwork(config)
     network.load_state_dict(load_file(data.folder / "training" / BEST))
-    fill_unseen(network, data)
+    finish(network, data)
     card = AvatarCard(request.name, request.licence, data.info.source, request.consent, request.credits)
-    return save_avatar(out, card, data.info.camera, network.eval(), data.proxy)
+    return save_avatar(out, card, data.info.camera, network, data.proxy)
 
 
 def with_curves(frames: Image.Image, curve: list[tuple[int, float, float]]) -> bytes:

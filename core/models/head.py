@@ -67,6 +67,8 @@ class HeadConfig:
     """Of a picture that moves with a person's shoulders; 0 where they stay still. Likewise."""
     alpha: bool = False
     """Whether the network also tells how much of each pixel the person fills."""
+    sharpening: float = 0.0
+    """How much of its Laplacian is taken from the picture at the end; told after the training."""
 
 
 class EmotionMapping(nn.Module):
@@ -259,6 +261,8 @@ class HeadNetwork(nn.Module):
         ]
         made = self.unet(torch.cat(features, 1), style).float()
         rgb = base + made[:, :3] + 0.5
+        if self.config.sharpening:
+            rgb = rgb - self.config.sharpening * laplacian(rgb)
         return torch.cat([rgb, covered + made[:, 3:]], 1) if self.config.alpha else rgb
 
     def looked_up(self, seen: Conditioning, look: Tensor) -> list[Tensor]:
@@ -305,6 +309,13 @@ def tiny_head_network(seed: int = 0, config: HeadConfig = TINY) -> HeadNetwork:
         network = HeadNetwork(config)
         nn.init.normal_(network.unet.colour.weight, std=0.1)
     return network.eval()
+
+
+def laplacian(x: Tensor) -> Tensor:
+    """(B, C, H, W) the four neighbours of each pixel less four times itself; beyond the border all stays as it is."""
+    wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    across, down = wide[:, :, 1:-1], wide[..., 1:-1]
+    return across[..., :-2] + across[..., 2:] + down[:, :, :-2] + down[:, :, 2:] - 4 * x
 
 
 def _noise(count: int, channels: int, width: int, height: int | None = None) -> Tensor:

@@ -47,6 +47,7 @@ from .head_fill import fill_unseen
 from .head_looks import Looks
 from .head_loss import TERMS, LossWeights, head_loss
 from .head_poses import PoseDesign
+from .head_sharpen import sharpen
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,8 @@ class HeadTrainer:
         self.plan = plan
         self.network = HeadNetwork(config) if start is None else start
         network = self.network
+        # Towards sharp pictures; what is still missing is told at the end.
+        network.config = replace(network.config, sharpening=0.0)
         network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).eval()
         textures = [network.texture, network.card, network.backdrop, network.looks]
@@ -271,15 +274,21 @@ def main(argv: list[str] | None = None) -> int:
         config = replace(config, **{OPTIONAL[args.without]: getattr(HeadConfig(), OPTIONAL[args.without])})
     plan = HeadTraining(steps=args.steps, batch=args.batch, rate=args.rate, seed=args.seed, losses=losses)
     network = train(data, looks, work, plan, config, start)
-    if data.footage:
-        # Of a character what tracks can show was rendered.
-        fill_unseen(network, data)
+    finish(network, data)
     info = data.info
     card = AvatarCard(args.name or info.name, info.licence, info.source, info.consent, info.credits)
     avatar = save_avatar(args.out, card, info.camera, network, data.proxy)
     describe(avatar, data, plan)
     log.info("wrote %s", args.out)
     return 0
+
+
+def finish(network: HeadNetwork, data: RenderSet) -> None:
+    """What is told after the training, by the frames that it was trained on; in place."""
+    if data.footage:
+        # Of a character what tracks can show was rendered.
+        fill_unseen(network, data)
+    sharpen(network.eval(), data)
 
 
 def describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:

@@ -32,7 +32,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small = tiny_head_network().config
     monkeypatch.setattr(
         bench_render, "HeadConfig",
-        lambda resolution: HeadConfig(**{**vars(small), "resolution": resolution}),
+        lambda **sizes: HeadConfig(**{**vars(small), **sizes}),
     )  # fmt: skip
     write_toy_head(tmp_path / "head.npz")
     card = AvatarCard("toy", "GPL-3.0-or-later", "toy", "no person", "")

@@ -84,7 +84,7 @@ def test_avatars_from_before_have_none_and_odd_ones_are_refused(tmp_path: Path) 
     save_avatar(tmp_path / "toy", card, Camera(), tiny_head_network(), tmp_path / "head.npz")
     toml = tmp_path / "toy" / "avatar.toml"
     said = toml.read_text()
-    for line in ('"alpha" = false\n', '"sittings" = 1\n', '"shoulder_channels" = 0\n'):
+    for line in ('"alpha" = false\n', '"sittings" = 1\n', '"shoulder_channels" = 0\n', '"sharpening" = 0.0\n'):
         assert line in said
         toml.write_text(said.replace(line, ""))
         assert load(tmp_path / "toy").config == TINY
