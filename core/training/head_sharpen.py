@@ -3,8 +3,8 @@
 
 What no input foretells (grain, single hairs, a registration half a pixel off) a network answers with the mean of what may
 be, which is softer than any one frame. A share of the picture's own Laplacian brings its strength back, for a
-little PSNR: of 48 held-out frames of GRID s1, Laplacian energy .72 -> .87 of the truth's, 32.9 -> 32.8 dB.
-Gaussians' differences and a Laplacian pyramid's finest band cost more for as much.
+little PSNR: of the 2964 held-out frames of GRID s1 (`core evaluate head`) sharpness .75 -> .89 of the truth's,
+32.8 -> 32.7 dB, SSIM .932 -> .930.
 """
 
 from __future__ import annotations
