@@ -3,23 +3,33 @@
 
 Both come from the render set that an avatar of a person was trained on; see
 `core.training.head_data`. "Plate" is what compositors call the footage behind.
+
+Crops are in pixels of the pictures as `core.tracking.pictures` gives them, so the film is shown in the
+same way here: woven, of square pixels, upright, sRGB.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import ClassVar
 
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UserError
+from .files import digest
+from .tracking.pictures import HLG, PQ, WEAVE, to_srgb, turned, widened
 from .training.head_data import load_set
+
+_CURVES = {"smpte2084": PQ, "arib-std-b67": HLG}
+"""As ffmpeg names them."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,15 @@ class Plate:
         mine = data.params["film"] == 0
         return Plate(film, fps, data.params["time"][mine], data.params["crop"][mine])
 
+    def digest(self) -> str:
+        """Of all that its frames and crops depend on."""
+        parts = (
+            f"{digest(self.film)} {self.fps}".encode(),
+            self.times.tobytes(),
+            self.crops.tobytes(),
+        )
+        return hashlib.sha256(b" ".join(parts)).hexdigest()
+
     def crop(self, number: int) -> NDArray[np.float32]:
         """(4,) for a frame of the tracks, counted from 1: that of the set's nearest frame in time."""
         wanted = float((number - 1) / self.fps)
@@ -68,11 +87,13 @@ class Plate:
             UserError: the film ends before, or cannot be read.
 
         """
+        stored = _Stored.of(self.film)
+        # Widened in its own format and then converted, as PyAV does it: in one step ffmpeg gives lighter pictures.
         command = [
-            imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "error",
-            "-protocol_whitelist", "file,pipe", "-i", str(self.film), "-map", "0:v:0",
-            "-vf", f"fps={self.fps.numerator}/{self.fps.denominator}:start_time=0",
-            "-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "pipe:1",
+            *_reading(self.film, "error"), "-vf", f"bwdif={WEAVE},"
+            f"fps={self.fps.numerator}/{self.fps.denominator}:start_time=0,"
+            f"scale={stored.width}:{stored.height}:flags=bilinear,format={stored.form},scale=flags=bilinear",
+            "-pix_fmt", "yuv444p16le" if stored.curve else "rgb24", "-f", "rawvideo", "pipe:1",
         ]  # fmt: skip
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -81,13 +102,13 @@ class Plate:
             at = 0
             try:
                 for number in numbers:
-                    frame = None
+                    content = b""
                     for _ in range(number - at):
-                        frame = _read(process.stdout)
-                    if frame is None:
+                        content = process.stdout.read(stored.count)
+                    if len(content) < stored.count:
                         raise self._short(number)
                     at = number
-                    yield frame
+                    yield stored.shown(content)
             finally:
                 process.kill()
 
@@ -98,13 +119,62 @@ class Plate:
         )  # fmt: skip
 
 
-def _read(pipe: IO[bytes]) -> NDArray[np.uint8] | None:
-    """The next picture of a row of PPM files; None at their end."""
-    if pipe.readline() != b"P6\n":
-        return None
-    width, height = (int(word) for word in pipe.readline().split())
-    pipe.readline()
-    content = pipe.read(3 * width * height)
-    if len(content) < 3 * width * height:
-        return None
-    return np.frombuffer(content, np.uint8).reshape(height, width, 3)
+@dataclass(frozen=True)
+class _Stored:
+    """How a film holds its pictures, as far as ffmpeg passes them on."""
+
+    width: int
+    """In square pixels."""
+    height: int
+    form: str
+    """Of its pixels."""
+    rotation: float
+    """Degrees by which they are to be turned."""
+    curve: int
+    """`PQ` or `HLG`; 0 of a film that is no HDR."""
+
+    @staticmethod
+    def of(film: Path) -> _Stored:
+        """What its first picture says; ffmpeg's ``showinfo`` writes that into its log.
+
+        Raises:
+            UserError: the film has none, or cannot be read.
+
+        """
+        command = [*_reading(film, "info"), "-vf", "showinfo", "-frames:v", "1", "-f", "null", "-"]
+        log = subprocess.run(command, capture_output=True, check=False).stderr.decode(
+            errors="replace"
+        )
+        said = "\n".join(line for line in log.splitlines() if line.startswith("[Parsed_showinfo"))
+        first = re.search(r" fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) ", said)
+        if first is None:
+            raise UserError(f"'{film}' is no film that can be read.",
+                            "Put the film there that the set was made from.")  # fmt: skip
+        across, down, width, height = map(int, first.groups()[1:])
+        aspect = Fraction(across, down) if across and down else Fraction(1)
+        rotation = re.search(r"displaymatrix: rotation of (-?[\d.]+) degrees", said)
+        curve = re.search(r" color_trc:(\S+)", said)
+        return _Stored(widened(width, aspect), height, first[1], float(rotation[1]) if rotation else 0.0,
+                       _CURVES.get(curve[1], 0) if curve else 0)  # fmt: skip
+
+    @property
+    def count(self) -> int:
+        """Bytes of a picture."""
+        return self.width * self.height * (6 if self.curve else 3)
+
+    def shown(self, content: bytes) -> NDArray[np.uint8]:
+        """(H, W, 3) upright sRGB."""
+        if self.curve:
+            planes = np.frombuffer(content, "<u2").reshape(3, self.height, self.width)
+            image = to_srgb(np.moveaxis(planes, 0, 2), self.curve)
+        else:
+            image = np.frombuffer(content, np.uint8).reshape(self.height, self.width, 3)
+        return turned(image, self.rotation)
+
+
+def _reading(film: Path, log: str) -> list[str]:
+    """The beginning of a command: a film's pictures as they are stored; a cover is none."""
+    return [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-v", log,
+        "-protocol_whitelist", "file,pipe", "-noautorotate", "-i", str(film), "-map", "0:V:0",
+    ]  # fmt: skip

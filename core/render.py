@@ -43,7 +43,7 @@ from .composite import paste
 from .conditioning import HeadRenderer
 from .engines import Engine, choose
 from .errors import ExitCode, UserError
-from .files import digest, write_bytes
+from .files import write_bytes
 from .models.head import HeadNetwork
 from .plate import Plate
 from .png import pack
@@ -155,7 +155,7 @@ def render(params: RenderParams, progress: Progress = silent) -> RenderResult:
     rows = Rows.of(tracks, Plate.look if plate is not None and of_a_person else 0)
     setting = f"{PICTURE} {avatar.key} {params.size} {params.seed} {params.alpha}"
     if plate is not None:
-        setting += f" {digest(plate.film)} {hashlib.sha256(plate.crops.tobytes()).hexdigest()}"
+        setting += f" {plate.digest()}"
     ledger = Ledger(folder, setting)
     asked = range(first, last + 1)
     keys = {number: rows.digest(number - 1) for number in asked}

@@ -3,7 +3,8 @@
 
 Fields of interlaced films are woven into whole frames (bwdif); films of high dynamic range are brought
 to sRGB (ITU-R BT.2100 for both curves, BT.2087 for the primaries); a film of variable rate keeps the
-times of its pictures. Needs PyAV: the tracker's environment has it.
+times of its pictures. `opened` needs PyAV: the tracker's environment has it. `core.plate` reads films through
+ffmpeg instead, and shows them alike by what it takes from here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ Floats = npt.NDArray[np.float32]
 _FILMS: Final = "Give a film (mp4, mov, mkv, avi, webm) that shows a face."
 PQ, HLG = 16, 18
 """Transfer characteristics of ITU-T H.273: SMPTE ST 2084, ARIB STD-B67."""
+WEAVE: Final = "mode=send_frame:deint=interlaced"
+"""Of bwdif; whole pictures pass as they are."""
 _WHITE: Final = 203.0
 """cd/m2 of diffuse white (ITU-R BT.2408)."""
 _KNEE: Final = 0.8
@@ -93,12 +96,12 @@ class Reel:
     def _upright(self, picture: Any, rotation: float) -> Image:
         aspect = self._stream.sample_aspect_ratio or 1
         if aspect != 1:
-            picture = picture.reformat(width=round(picture.width * aspect))
+            picture = picture.reformat(width=widened(picture.width, aspect))
         if self.curve in (PQ, HLG):
             image = to_srgb(picture.to_ndarray(format="yuv444p16le"), self.curve)
         else:
             image = picture.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(np.rot90(image, round(rotation / 90) % 4))
+        return turned(image, rotation)
 
 
 @contextmanager
@@ -120,6 +123,16 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Reel]:
             yield Reel(film, stream)
     except av.error.FFmpegError as error:
         raise UserError(f"'{path}' is no film that can be read ({error.strerror}).", _FILMS) from error  # fmt: skip
+
+
+def widened(width: int, aspect: Fraction | int) -> int:
+    """Columns of square pixels for as many of this aspect, width by height."""
+    return round(width * aspect)
+
+
+def turned(image: Image, rotation: float) -> Image:
+    """A stored picture upright; degrees as the film states them, by quarters."""
+    return np.ascontiguousarray(np.rot90(image, round(rotation / 90) % 4))
 
 
 def to_srgb(planes: npt.NDArray[np.uint16], curve: int) -> Image:
@@ -180,7 +193,7 @@ def _weaver(stream: Any) -> Any:
     graph = av.filter.Graph()
     graph.link_nodes(
         graph.add_buffer(template=stream),
-        graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+        graph.add("bwdif", WEAVE),
         graph.add("buffersink"),
     ).configure()
     return graph

@@ -19,23 +19,88 @@ from core.protocol import RenderParams
 from core.raster import Camera
 from core.render import frame_name, render
 from core.toy_head import write_toy_head
+from core.tracking.tracker import tracker_python
 from core.tracks import FaceTracks
 from core.training.head_data import SetInfo, write_plan
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT, COUNT = 64, 48, 10
 CROP = (16.0, 8.0, 32.0, 32.0)
+
+
+def shot(
+    path: Path, pixels: np.ndarray, *options: str, stored: str = "gbrp", codec: str = "ffv1"
+) -> Path:
+    """A film of (N, H, W, 3) pictures, 25 a second."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
+               "-s", f"{pixels.shape[2]}x{pixels.shape[1]}", "-r", "25", "-i", "pipe:0", *options,
+               "-c:v", codec, "-pix_fmt", stored, str(path)]  # fmt: skip
+    subprocess.run(command, input=pixels.tobytes(), check=True)
+    return path
+
+
+def rotated(film: Path, degrees: int) -> Path:
+    """The film with a note that it is to be turned."""
+    path = film.with_name(f"turned{degrees}.mov")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", str(degrees),
+               "-i", str(film), "-c", "copy", str(path)]  # fmt: skip
+    subprocess.run(command, check=True)
+    return path
+
+
+def plate(film: Path) -> Plate:
+    return Plate(film, Fraction(25), np.zeros(1, np.float32), np.zeros((1, 4), np.float32))
+
+
+def shown(film: Path) -> np.ndarray:
+    return np.array(list(plate(film).frames(range(1, 5))))
+
+
+def corners(width: int, height: int) -> np.ndarray:
+    """Four pictures of another colour in each corner."""
+    image = np.full((height, width, 3), 40, np.uint8)
+    image[: height // 2, : width // 2, 0] = 200
+    image[height // 2 :, width // 2 :, 1] = 180
+    image[: height // 2, width // 2 :, 2] = 220
+    return np.array([image] * 4)
+
+
+def soft() -> np.ndarray:
+    """Four pictures, 72 x 58, of light that moves and rises smoothly."""
+    y, x = np.mgrid[:58, :72]
+    waves = [np.stack([x + k, y + x / 2, 72 - x - k], -1) / 20 for k in range(4)]
+    return np.array([128 + 90 * np.sin(w) for w in waves]).astype(np.uint8)
+
+
+def fields() -> np.ndarray:
+    """Four pictures whose odd rows are seen later: a bar moves on between their fields."""
+    whole = np.full((8, 64, 96, 3), 40, np.uint8)
+    for index, image in enumerate(whole):
+        image[:, 4 * index + 10 : 4 * index + 30] = 220
+    woven = whole[::2].copy()
+    woven[:, 1::2] = whole[1::2, 1::2]
+    return woven
+
+
+INTERLACED = ("-vf", "setfield=tff", "-flags", "+ilme+ildct", "-b:v", "8M")
+
+
+def bright(curve: str) -> tuple[str, str]:
+    """What makes a film one of HDR."""
+    tags = f"color_trc={curve}:colorspace=bt2020nc:color_primaries=bt2020:range=tv"
+    return (
+        "-vf",
+        f"scale=out_color_matrix=bt2020nc:out_range=tv,format=yuv420p10le,setparams={tags}",
+    )
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten frames at 25 a second, each of one grey: 20, 40, 60 ..."""
-    path = tmp_path_factory.mktemp("film") / "fïl m.mkv"
     pixels = np.repeat(np.arange(1, COUNT + 1, dtype=np.uint8) * 20, WIDTH * HEIGHT * 3)
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
-               "-s", f"{WIDTH}x{HEIGHT}", "-r", "25", "-i", "pipe:0", "-c:v", "ffv1",
-               "-pix_fmt", "gbrp", str(path)]  # fmt: skip
-    subprocess.run(command, input=pixels.tobytes(), check=True)
-    return path
+    return shot(
+        tmp_path_factory.mktemp("film") / "fïl m.mkv", pixels.reshape(COUNT, HEIGHT, WIDTH, 3)
+    )
 
 
 @pytest.fixture
@@ -108,6 +173,103 @@ def test_frames_go_into_the_film(params: RenderParams) -> None:
         assert np.abs(picture[8, left : left + 32] - 20 * number).max() <= 1
     assert render(params).kept == COUNT
     assert render(replace(params, into="")).rendered == COUNT
+
+
+def test_frames_of_another_rate_or_moment_are_not_kept(params: RenderParams, footage: Path) -> None:
+    assert render(params).rendered == COUNT
+    tracks = FaceTracks.load(params.tracks)
+    replace(tracks, fps=Fraction(50)).save(Path(params.tracks))
+    assert render(params).rendered == COUNT
+    last = np.asarray(Image.open(Path(params.output) / frame_name(COUNT)))
+    assert last[0, 0, 0] in {100, 120}
+    assert render(params).kept == COUNT
+    values = dict(np.load(footage / "params.npz"))
+    values["time"] = values["time"] + 0.08
+    np.savez(footage / "params.npz", **values)
+    assert render(params).rendered == COUNT
+
+
+@pytest.mark.parametrize(
+    ("aspect", "width"), [("16/15", 77), ("17/16", 76), ("15/16", 68), ("1", 72)]
+)
+def test_columns_are_as_many_as_the_tracker_sees(tmp_path: Path, aspect: str, width: int) -> None:
+    # 76.5 and 67.5 go to the even number, as Python rounds.
+    wide = shot(tmp_path / "wide.mkv", corners(72, 58), "-vf", f"setsar={aspect}")
+    frames = shown(wide)
+    assert frames.shape == (4, 58, width, 3)
+    assert np.abs(frames[0, 5, : width // 2 - 4].astype(int) - [200, 40, 40]).max() <= 1
+    assert np.abs(frames[0, 5, width // 2 + 4 :].astype(int) - [40, 40, 220]).max() <= 1
+
+
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_the_film_is_upright(tmp_path: Path, degrees: int) -> None:
+    wide = shot(
+        tmp_path / "wide.mov",
+        corners(72, 58),
+        "-vf",
+        "setsar=16/15",
+        stored="yuv444p",
+        codec="mpeg4",
+    )
+    frames = shown(rotated(wide, degrees))
+    # Widened before it is turned.
+    assert frames.shape[1:3] == ((58, 77) if degrees == 180 else (77, 58))
+    assert np.abs(frames.astype(int) - np.rot90(shown(wide), degrees // 90, (1, 2))).max() <= 1
+
+
+@pytest.mark.parametrize(("curve", "white"), [("smpte2084", 0.58), ("arib-std-b67", 0.75)])
+def test_light_of_hdr_is_brought_to_srgb(tmp_path: Path, curve: str, white: float) -> None:
+    level = round(255 * white)
+    film = shot(tmp_path / "bright.mkv", np.full((4, 48, 64, 3), level, np.uint8), *bright(curve),
+                stored="yuv420p10le")  # fmt: skip
+    frames = shown(film)
+    # Diffuse white: see the test of `to_srgb`.
+    assert frames.min() >= 230
+    assert frames.max() <= 250
+    assert np.ptp(frames, -1).max() <= 1
+
+
+def test_fields_are_woven(tmp_path: Path) -> None:
+    pixels = fields()
+    film = shot(tmp_path / "fields.mkv", pixels, *INTERLACED, stored="yuv420p", codec="mpeg2video")
+    comb = np.abs(np.diff(shown(film).astype(int), axis=1)).mean()
+    assert comb < 0.4 * np.abs(np.diff(pixels.astype(int), axis=1)).mean()
+
+
+def test_the_tracker_sees_the_same(tmp_path: Path) -> None:
+    try:
+        python = tracker_python()
+    except UserError:
+        pytest.skip("the face tracker is not set up")
+    wide = shot(
+        tmp_path / "wide.mov", soft(), "-vf", "setsar=16/15", stored="yuv444p", codec="mpeg4"
+    )
+    films = [
+        wide,
+        *(rotated(wide, degrees) for degrees in (90, 180, -90)),
+        shot(tmp_path / "fields.mkv", fields(), *INTERLACED, stored="yuv420p", codec="mpeg2video"),
+        *(shot(tmp_path / f"{curve}.mkv", soft(), *bright(curve), stored="yuv420p10le")
+          for curve in ("smpte2084", "arib-std-b67")),
+    ]  # fmt: skip
+    code = (
+        "import sys, numpy as np\n"
+        "from core.tracking.pictures import opened\n"
+        "for path in sys.argv[1:]:\n"
+        "    with opened(path) as reel:\n"
+        "        np.save(path + '.npy', [image for image, _ in reel])"
+    )
+    subprocess.run([python, "-B", "-c", code, *map(str, films)], check=True, cwd=ROOT)
+    for film in films:
+        theirs = np.load(f"{film}.npy").astype(int)
+        assert shown(film).shape == theirs.shape, film.name
+        assert np.abs(shown(film) - theirs).mean() < 0.3, film.name
+
+
+def test_a_film_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "junk.mkv").write_bytes(b"no film" * 100)
+    with pytest.raises(UserError, match="no film that can be read") as error:
+        shown(tmp_path / "junk.mkv")
+    assert error.value.code == ExitCode.BAD_INPUT
 
 
 def test_a_set_without_a_film(params: RenderParams, footage: Path, film: Path) -> None:
