@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writing files so that a killed run leaves no half one, and telling what a file holds.
 
-- No ``bpy`` module use; standard library only.
+- No ``bpy`` module use; numpy only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from .errors import UserError
 
@@ -51,6 +54,33 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     with written_beside(path) as beside:
         beside.write_bytes(data)
+
+
+def read_npz(
+    path: str | os.PathLike[str], names: Iterable[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an ``.npz`` file, or those of them that are named.
+
+    Raises:
+        OSError: missing, or cannot be opened.
+        ValueError: no ``.npz``, damaged, without one of ``names``, or with something that is no array.
+
+    """
+    with open(path, "rb") as raw:
+        try:
+            file = np.load(raw, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("one array alone, no archive of them")
+            with file:
+                arrays = {name: file[name] for name in (file.files if names is None else names)}
+        except Exception as error:
+            # zipfile, its unpackers and numpy raise some fifteen kinds at damage, MemoryError for a
+            # made-up size among them.
+            raise ValueError(str(error) or type(error).__name__) from error
+    for name, value in arrays.items():
+        if not isinstance(value, np.ndarray):  # numpy hands on other members as bytes
+            raise ValueError(f"'{name}' is no array")
+    return arrays
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

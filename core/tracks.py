@@ -8,6 +8,7 @@ Time is rational: frame ``i`` shows the instant ``start + i * den / num`` second
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from dataclasses import dataclass, field, fields, replace
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from .arkit import ARKIT_NAMES, EMOTIONS, EXPRESSION_NAMES, GAZE_FULL_PITCH, GAZE_FULL_YAW
 from .errors import UserError
+from .files import read_npz
 
 Array = npt.NDArray[np.float32]
 
@@ -53,7 +55,7 @@ class FaceTracks:
     """T frames of a face in FLAME-style parameter groups; left and right are the character's."""
 
     fps: Fraction
-    """frames per second, exact"""
+    """frames per second, exact, 1 to 1000"""
     expression: Array
     """(T, E) 0..1, ARKit-named, without the eye channels"""
     blink: Array
@@ -78,21 +80,30 @@ class FaceTracks:
     """arrays of other writers, kept through load and save (say, ``tracked`` of ``core track``: (T,) bool)"""
 
     def __post_init__(self) -> None:
-        """Check shapes and finiteness.
+        """Check time, shapes and finiteness.
 
         Raises:
-            UserError: a track has a wrong shape or a value that is not a number.
+            UserError: no frame rate from 1 to 1000, a start that is not finite, or a track with a
+                wrong shape or a value that is not a number.
 
         """
-        t, e = len(self.expression), len(self.expression_names)
+        if not 1 <= self.fps <= 1000:
+            raise UserError(f"Expected a frame rate from 1 to 1000, got {self.fps}.", _HINT)
+        if not math.isfinite(self.start):
+            raise UserError(f"Expected a start in seconds, got {self.start}.", _HINT)
+        t, e = (np.shape(self.expression) or (0,))[0], len(self.expression_names)
         want = {"expression": (t, e), "blink": (t, 2), "gaze": (t, 2, 2), "head_rotation": (t, 3),
                 "head_translation": (t, 3), "emotion": (t, len(self.emotion_names))}  # fmt: skip
         if self.speech is not None:
             want["speech"] = (t, e)
         for name, shape in want.items():
-            value = np.ascontiguousarray(getattr(self, name), dtype=np.float32)
-            if value.shape != shape:
-                raise UserError(f"Track '{name}' should be {shape}, got {value.shape}.", _HINT)
+            given = np.asarray(getattr(self, name))
+            if given.dtype.kind not in "fiub":
+                raise UserError(f"Track '{name}' should hold numbers, got {given.dtype}.", _HINT)
+            if given.shape != shape:
+                raise UserError(f"Track '{name}' should be {shape}, got {given.shape}.", _HINT)
+            with np.errstate(over="ignore"):
+                value = np.ascontiguousarray(given, dtype=np.float32)
             if not np.isfinite(value).all():
                 raise UserError(f"Track '{name}' holds a value that is not a number.", _HINT)
             object.__setattr__(self, name, value)
@@ -177,35 +188,62 @@ class FaceTracks:
         """Read ``tracks.npz``.
 
         Raises:
-            UserError: missing, unreadable, of another version, or with wrong arrays.
+            UserError: missing, unreadable, damaged, of another version, or with wrong arrays.
 
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                data = {name: file[name] for name in file.files}
+            data = read_npz(path)
         except FileNotFoundError:
             raise UserError(f"There is no file '{path}'.", "Check the path.") from None
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"'{path}' is not a face-track file ({error}).", _HINT) from error
-        known = {f.name for f in fields(FaceTracks)} | {"version"}
-        missing = known - data.keys() - {"speech", "extra"}
-        if missing:
-            raise UserError(f"'{path}' lacks {', '.join(sorted(missing))}.", _HINT)
-        if int(data["version"]) != VERSION:
-            raise UserError(
-                f"'{path}' has version {int(data['version'])}, expected {VERSION}.", _HINT
-            )
-        numerator, denominator = (int(v) for v in data["fps"])
-        return FaceTracks(
-            fps=Fraction(numerator, denominator),
-            expression_names=tuple(str(n) for n in data["expression_names"]),
-            emotion_names=tuple(str(n) for n in data["emotion_names"]),
-            start=float(data["start"]),
-            speech=data.get("speech"),
-            extra={k: v for k, v in data.items() if k not in known},
-            **{n: data[n] for n in ("expression", "blink", "gaze", "head_rotation",
-                                    "head_translation", "emotion")},
-        )  # fmt: skip
+        try:
+            return _from_arrays(data)
+        except UserError as error:
+            raise UserError(f"'{path}': {error.message}", error.hint) from error
+
+
+def _from_arrays(data: dict[str, npt.NDArray[Any]]) -> FaceTracks:
+    known = {f.name for f in fields(FaceTracks)} | {"version"}
+    missing = known - data.keys() - {"speech", "extra"}
+    if missing:
+        raise UserError(f"The file lacks {', '.join(sorted(missing))}.", _HINT)
+    (version,) = _numbers(data, "version", 1, "iu")
+    if version != VERSION:
+        raise UserError(f"The file has version {version}, expected {VERSION}.", _HINT)
+    numerator, denominator = _numbers(data, "fps", 2, "iu")
+    if not denominator:
+        raise UserError(f"Expected a frame rate from 1 to 1000, got {numerator}/0.", _HINT)
+    (start,) = _numbers(data, "start", 1, "fiu")
+    return FaceTracks(
+        fps=Fraction(numerator, denominator),
+        expression_names=_names(data, "expression_names"),
+        emotion_names=_names(data, "emotion_names"),
+        start=float(start),
+        speech=data.get("speech"),
+        extra={k: v for k, v in data.items() if k not in known},
+        **{n: data[n] for n in ("expression", "blink", "gaze", "head_rotation",
+                                "head_translation", "emotion")},
+    )  # fmt: skip
+
+
+def _numbers(data: dict[str, npt.NDArray[Any]], name: str, count: int, kinds: str) -> list[Any]:
+    value = data[name]
+    if value.size != count or value.ndim > 1 or value.dtype.kind not in kinds:
+        what = ("whole number" if kinds == "iu" else "number") + "s" * (count > 1)
+        raise UserError(
+            f"'{name}' should be {count} {what}, got {value.dtype} {value.shape}.", _HINT
+        )
+    return list(value.ravel().tolist())
+
+
+def _names(data: dict[str, npt.NDArray[Any]], name: str) -> tuple[str, ...]:
+    value = data[name]
+    if value.ndim != 1 or (value.size and value.dtype.kind != "U"):
+        raise UserError(
+            f"'{name}' should be a list of names, got {value.dtype} {value.shape}.", _HINT
+        )
+    return tuple(str(n) for n in value)
 
 
 def read_key(path: str | os.PathLike[str]) -> str:
@@ -213,7 +251,7 @@ def read_key(path: str | os.PathLike[str]) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.comment.decode("ascii", "replace")
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return ""
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arkit import ARKIT_NAMES
 from ..errors import ExitCode, UserError
+from ..files import read_npz
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -34,6 +34,8 @@ _DTYPES: dict[str, str] = {
     "eye_radius": "f4", "brow_mask": "f4", "landmark_names": "U", "landmark_indices": "i4",
     "jaw_hinge": "f4",
 }  # fmt: skip
+_KINDS = {"f": "fiub", "i": "iub", "u": "iub", "U": "U"}
+"""What numpy says of arrays that can be taken as one of these."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +88,18 @@ class HeadModel:
         """Read a ``head.npz``; the shipped one when ``path`` is None.
 
         Raises:
-            UserError: the file is missing, is no npz, or lacks or contradicts the format.
+            UserError: the file is missing, damaged, no npz, or lacks or contradicts the format.
 
         """
         file = HEAD_FILE if path is None else Path(path)
         try:
-            with np.load(file, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
+            arrays = read_npz(file)
         except FileNotFoundError as error:
             raise UserError(
                 f"Expected the head model {file}, found no such file.",
                 "Install GMTalker again, or name another head.npz.", ExitCode.MISSING,
             ) from error  # fmt: skip
-        except (OSError, ValueError, BadZipFile, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"Expected a head model (.npz) in {file}, got something else ({error}).",
                 "Build one with python -m core.head.build.",
@@ -109,13 +110,19 @@ class HeadModel:
     def _checked(cls, arrays: dict[str, NDArray[np.generic]], file: Path) -> HeadModel:
         def refuse(expected: str, got: object) -> UserError:
             return UserError(
-                f"Expected {expected} in {file.name}, got {got}.",
+                f"Expected {expected} in {file}, got {got}.",
                 "Build the head again with python -m core.head.build.",
             )
 
         missing = sorted(set(_DTYPES) - set(arrays))
         if missing:
             raise refuse("the arrays " + ", ".join(missing), "none of them")
+        for name, dtype in _DTYPES.items():
+            array = arrays[name]
+            if array.size and array.dtype.kind not in _KINDS[dtype[0]]:
+                raise refuse(f"{name} of kind {dtype}", array.dtype)
+            if not array.ndim and name != "eye_radius":
+                raise refuse(f"{name} as a list", "a single value")
         count, faces = len(arrays["vertices"]), len(arrays["faces"])
         parts, materials = len(arrays["part_names"]), len(arrays["material_names"])
         marks = len(arrays["landmark_names"])
@@ -125,7 +132,8 @@ class HeadModel:
             "shape_deltas": (len(ARKIT_NAMES), count, 3),
             "identity_deltas": (IDENTITIES, count, 3), "head_weight": (count,),
             "eye_center": (2, 3), "eye_radius": (), "brow_mask": (count,),
-            "landmark_indices": (marks,), "jaw_hinge": (2, 3),
+            "landmark_indices": (marks,), "jaw_hinge": (2, 3), "part_names": (parts,),
+            "material_names": (materials,), "landmark_names": (marks,),
         }  # fmt: skip
         for name, shape in shapes.items():
             if arrays[name].shape != shape:
@@ -142,8 +150,8 @@ class HeadModel:
         if names != ARKIT_NAMES:
             wrong = [n for n in names if n not in ARKIT_NAMES] or "another order or number"
             raise refuse("the 52 ARKit names in alphabetical order", wrong)
-        for name in ("vertices", "shape_deltas", "identity_deltas"):
-            if not np.isfinite(arrays[name]).all():
+        for name, dtype in _DTYPES.items():
+            if dtype[0] == "f" and not np.isfinite(arrays[name]).all():
                 raise refuse(f"finite numbers in {name}", "NaN or infinity")
 
         def floats(name: str) -> Floats:

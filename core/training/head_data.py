@@ -74,7 +74,8 @@ may stop early, and frames that are not there are left out of the training.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ from numpy.typing import NDArray
 
 from ..arkit import ARKIT_NAMES, EMOTIONS
 from ..errors import UserError
-from ..files import write_bytes, written_beside
+from ..files import read_npz, write_bytes, written_beside
 from ..raster import Camera
 from .head_poses import PoseDesign, design_poses
 
@@ -198,7 +199,9 @@ def load_set(folder: Path) -> RenderSet:
         raise UserError(f"'{folder}': a frame is of a film that set.json does not name.", _HINT)
     count = len(params["arkit"])
     params["shoulders"] = np.zeros((count, 2, 3), np.float32)
-    take_over(params, _read_registered(folder / REGISTERED))
+    registered = folder / REGISTERED
+    if registered.is_file():
+        take_over(params, _read_floats(registered, _REGISTERED), registered)
     numbers = tuple(
         n for n in range(1, count + 1) if (folder / "frames" / frame_file(n)).is_file()
     )
@@ -245,10 +248,13 @@ def _read_info(path: Path) -> SetInfo:
                 _HINT,
             )
         x, y, z = (float(v) for v in data["camera"]["position"])
+        size, fov_y = int(data["size"]), float(data["camera"]["fov_y"])
+        if size < 1 or not 0 < fov_y < 180 or not all(map(math.isfinite, (x, y, z))):
+            raise ValueError(f"size {size} or camera {fov_y}, {(x, y, z)} cannot be")
         return SetInfo(
             name=str(data["name"]),
-            size=int(data["size"]),
-            camera=Camera(float(data["camera"]["fov_y"]), (x, y, z)),
+            size=size,
+            camera=Camera(fov_y, (x, y, z)),
             held_out=tuple(int(v) for v in data["held_out"]),
             licence=str(data.get("licence", "")),
             source=str(data.get("source", "")),
@@ -258,19 +264,13 @@ def _read_info(path: Path) -> SetInfo:
         )
     except FileNotFoundError:
         raise UserError(f"'{path}' is missing.", _HINT) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(f"'{path}' cannot be read: {error!r}.", _HINT) from error
 
 
 def _read_params(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            params = {name: np.asarray(file[name], np.float32) for name in shapes}
-    except FileNotFoundError:
-        raise UserError(f"'{path}' is missing.", _HINT) from None
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"'{path}' cannot be read: {error}.", _HINT) from error
-    count = len(params["arkit"])
+    params = _read_floats(path, shapes)
+    count = (params["arkit"].shape or (0,))[0]
     for name, shape in shapes.items():
         if params[name].shape != (count, *shape):
             raise UserError(
@@ -280,32 +280,39 @@ def _read_params(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Ar
     return params
 
 
-def take_over(params: dict[str, Array], registered: dict[str, Array]) -> None:
-    """Puts what `registered.npz` holds into a set's parameters.
+def take_over(
+    params: dict[str, Array], registered: dict[str, Array], path: Path | str = REGISTERED
+) -> None:
+    """Puts what `registered.npz`, at ``path``, holds into a set's parameters.
 
     Raises:
         UserError: it is of another set.
 
     """
-    if not registered:
-        return
-    rows = registered["numbers"].astype(np.int64) - 1
+    rows = registered["numbers"].astype(np.int64).ravel() - 1
     for name in _REGISTERED[1:]:
         values, count = registered[name], len(params[name])
         fits = values.shape == (len(rows), *params[name].shape[1:])
         if not fits or ((rows < 0) | (rows >= count)).any():
-            raise UserError(f"{REGISTERED}: {name} is of another set.", _HINT)
+            raise UserError(f"'{path}': {name} is of another set.", _HINT)
         params[name][rows] = values
 
 
-def _read_registered(path: Path) -> dict[str, Array]:
-    if not path.is_file():
-        return {}
+def _read_floats(path: Path, names: Iterable[str]) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: np.asarray(file[name], np.float32) for name in _REGISTERED}
-    except (OSError, ValueError, KeyError) as error:
+        arrays = read_npz(path, names)
+        for name, value in arrays.items():
+            if value.dtype.kind not in "fiub":
+                raise ValueError(f"{name} holds {value.dtype}, no numbers")
+            with np.errstate(over="ignore"):
+                arrays[name] = np.asarray(value, np.float32)
+            if not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} holds a value that is not a number")
+    except FileNotFoundError:
+        raise UserError(f"'{path}' is missing.", _HINT) from None
+    except (OSError, ValueError) as error:
         raise UserError(f"'{path}' cannot be read: {error}.", _HINT) from error
+    return arrays
 
 
 def _read_frame(path: Path, size: int, mode: str) -> NDArray[np.uint8]:
