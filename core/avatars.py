@@ -166,6 +166,13 @@ def load(folder: Path) -> Avatar:
     return avatar
 
 
+def check_name(name: str) -> None:
+    """Raises `UserError` if no avatar can have this name."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"'{name}' is no name for an avatar.",
+                        "Use up to 64 letters, digits, spaces, dots and dashes of ASCII.")  # fmt: skip
+
+
 def save_avatar(
     folder: Path, card: AvatarCard, camera: Camera, network: HeadNetwork, proxy: Path
 ) -> Avatar:
@@ -175,9 +182,7 @@ def save_avatar(
         UserError: the folder cannot be written.
 
     """
-    if not _NAME.fullmatch(card.name):
-        raise UserError(f"'{card.name}' is no name for an avatar.",
-                        "Use letters, digits, spaces, dots and dashes.")  # fmt: skip
+    check_name(card.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -215,7 +220,7 @@ def _toml(avatar: Avatar) -> str:
 
 def _value(value: Any) -> str:
     """A TOML value; a JSON string is one too when it is not escaped beyond the basic plane."""
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -178,7 +178,7 @@ class HeadRenderer:
         seen = found.fragments
         each = planes.new_zeros(count * len(pixels), planes.shape[1])
         each.index_copy_(0, found.slot, self._values(seen, attributes))
-        planes.index_copy_(0, pixels, each.view(count, len(pixels), -1).mean(0))
+        planes.index_copy_(0, pixels, each.view(count, len(pixels), planes.shape[1]).mean(0))
         places = self._places(seen)
         missed = surface[:, 0].index_select(0, seen.pixel) > 1.5
         sample = torch.div(found.slot, max(1, len(pixels)), rounding_mode="floor")

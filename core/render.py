@@ -223,21 +223,27 @@ class Studio:
 
     def pictures(self, rows: Rows, numbers: list[int], seed: int) -> NDArray[np.uint8]:
         """(B, H, W, channels) of these frames; where memory runs out, of half as many at a time."""
-        try:
-            return self._pictures(rows, np.array(numbers) - 1, seed)
-        except BaseException as error:
-            if len(numbers) == 1 or not is_out_of_memory(error):
-                raise
-        # Outside of the handler, for the traceback holds on to what filled the memory.
-        self.engine.shrink()
-        log.warning("memory ran out with %d frames at once: going on with half", len(numbers))
-        half = len(numbers) // 2
-        return np.concatenate(
-            [self.pictures(rows, part, seed) for part in (numbers[:half], numbers[half:])]
-        )
+        made: list[NDArray[np.uint8]] = []
+        while numbers:
+            # Batches may have been planned before the memory ran out for another.
+            count = self.engine.batch
+            try:
+                made.append(self._pictures(rows, np.array(numbers[:count]) - 1, seed))
+                numbers = numbers[count:]
+                continue
+            except BaseException as error:
+                if count == 1 or not is_out_of_memory(error):
+                    raise
+            # Outside of the handler, for the traceback holds on to what filled the memory.
+            self.engine.shrink()
+            log.warning("memory ran out with %d frames at once: going on with half", count)
+        return np.concatenate(made)
 
     @torch.inference_mode()
     def _pictures(self, rows: Rows, which: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
+        # A GPU chooses its kernels by the batch: filled up, a frame is the same whatever is made with it.
+        count = len(which)
+        which = np.pad(which, (0, self.engine.batch - count), mode="edge")
         translation = rows.translation[which]
         shoulders = self.network.carried(torch.from_numpy(translation)).numpy()
         if rows.shoulders is not None:
@@ -248,7 +254,7 @@ class Studio:
         variety = torch.randn(1, self.network.config.noise, generator=torch.Generator().manual_seed(seed))
         variety = variety.expand(len(which), -1)
         emotion, look = torch.from_numpy(rows.emotion[which]), torch.from_numpy(rows.look[which])
-        return self.engine.pictures(seen, emotion, look, variety)
+        return self.engine.pictures(seen, emotion, look, variety)[:count]
 
 
 _kept: dict[tuple[str, str], Studio] = {}

@@ -14,6 +14,7 @@ from ..emotion_curve import parse_weights
 from ..errors import UserError
 from ..protocol import AnimateParams
 from ..tracks import parse_fps
+from .numbers import seed
 from .terminal import reporting
 
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="scales all emotions but neutral, 0..1 (1)")  # fmt: skip
     parser.add_argument("--fps", type=frame_rate, default=Fraction(25), metavar="N/D",
                         help="frame rate (25)")  # fmt: skip
-    parser.add_argument("--seed", type=natural, default=0, help="same seed, same face (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same face (0)")
     parser.add_argument("--start", type=number(0), default=0.0, metavar="S",
                         help="seconds of the file to skip")  # fmt: skip
     parser.add_argument("--length", type=number(1e-9), metavar="S", help="seconds to take")
@@ -105,10 +106,3 @@ def number(low: float, high: float = math.inf) -> Callable[[str], float]:
         return value
 
     return convert
-
-
-def natural(text: str) -> int:
-    """A whole number from 0 on."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got '{text}'")
-    return int(text)

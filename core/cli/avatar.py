@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ExitCode, UserError
-from .animate import natural
+from .numbers import positive, seed
 from .terminal import reporting
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--steps", type=positive, help="batches to train (the network's usual number)")
     made.add_argument("--minutes", type=minutes, metavar="N", help="of training at most")
     made.add_argument("--frames", type=positive, default=1500, help="to train on, at most (1500)")
-    made.add_argument("--seed", type=natural, default=0)
+    made.add_argument("--seed", type=seed, default=0)
     made.add_argument("--licence", default="LicenseRef-Consent", help="of the avatar, as SPDX says it")
     made.add_argument("--credits", default="", help="whom the footage's licence asks to name")
     made.add_argument("--work", type=Path, metavar="DIR", help="where its making is kept (DIR.work)")
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     request = Request(films, args.name or args.output.absolute().name, args.size, args.frames, consent,
                       args.licence, args.credits)  # fmt: skip
     plan = HeadTraining(seed=args.seed, **({"steps": args.steps} if args.steps else {}))
-    work = args.work or args.output.with_name(f"{args.output.absolute().name}.work")
+    work = args.work or args.output.absolute().with_name(f"{args.output.absolute().name}.work")
     with reporting() as progress:
         made = make_avatar(request, args.output, work, plan, minutes=args.minutes,
                            overwrite=args.overwrite, progress=progress,
@@ -87,14 +87,6 @@ def tell(films: tuple[Path, ...], prepared: Prepared) -> None:
             print(f"{film}: {found}", file=sys.stderr)
     training, held = prepared.data.split()
     print(f"{len(training)} frames to train on, {len(held)} held out", file=sys.stderr)
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    value = natural(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got '{text}'")
-    return value
 
 
 def minutes(text: str) -> float:

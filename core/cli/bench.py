@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from .animate import natural
+from .numbers import natural
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

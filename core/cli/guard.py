@@ -14,6 +14,8 @@ from types import FrameType
 
 from ..errors import Cancelled, ExitCode, UserError
 
+_FULL = "DefaultCPUAllocator", "out of memory", "ALLOC_FAILED"
+"""What torch says of full memory of the processor, of a GPU (CUDA, MPS), and of what its libraries need."""
 SETUP_HINT = "Run 'python3 -m installer setup'."
 
 
@@ -37,13 +39,12 @@ def as_user_error(error: BaseException) -> UserError | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether numpy, torch on the CPU, or torch on a device ran out of memory."""
+    if isinstance(error, MemoryError):
+        return True
     # By name: torch may not be installed, and need not be imported to find out.
-    name = type(error).__name__
-    return (
-        isinstance(error, MemoryError)
-        or name == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
-    )
+    if not isinstance(error, RuntimeError):
+        return False
+    return type(error).__name__ == "OutOfMemoryError" or any(word in str(error) for word in _FULL)
 
 
 def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:

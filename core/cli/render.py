@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from ..protocol import RenderParams
-from .animate import natural
+from .numbers import natural, seed
 from .terminal import reporting
 
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="DIR")
     parser.add_argument("--frames", type=frame_range, metavar="A-B", help="counted from 1")
     parser.add_argument("--size", type=int, choices=(256, 512), default=256, help="pixels (256)")
-    parser.add_argument("--seed", type=natural, default=0, help="same seed, same frames (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same frames (0)")
     parser.add_argument("--into", default="", metavar="SET",
                         help="paste the face into the film of this set of footage")  # fmt: skip
     parser.add_argument("--alpha", action="store_true",

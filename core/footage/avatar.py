@@ -24,7 +24,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.torch import load_file, save
 
-from ..avatars import Avatar, AvatarCard, load, save_avatar
+from ..avatars import Avatar, AvatarCard, check_name, load, save_avatar
 from ..errors import Cancelled, UserError
 from ..evaluation.head.pictures import psnr
 from ..files import write_bytes
@@ -134,6 +134,7 @@ def make_avatar(
         Cancelled, KeyboardInterrupt: the user ended it; where training had begun, the avatar is there.
 
     """
+    _check(request, out, work)
     prepared = prepare(request, work, progress)
     if told:
         told(prepared)
@@ -169,6 +170,17 @@ def make_avatar(
     if keeper.curve[-1][0] >= plan.steps:
         write_bytes(folder / MADE, json.dumps({**said, "key": avatar.key}).encode())
     return Made(avatar, prepared, tuple(keeper.curve), False)
+
+
+def _check(request: Request, out: Path, work: Path) -> None:
+    """What would otherwise be found after hours of training."""
+    check_name(request.name)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot make '{work}': {error.strerror}.", "Choose another folder.") from error
+    if out.exists() and not out.is_dir():
+        raise UserError(f"'{out}' is no folder.", "Choose another one for the avatar.")
 
 
 def _ending(progress: Progress, minutes: float | None) -> Progress:

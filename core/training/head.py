@@ -4,39 +4,46 @@
 Deterministic for a seed on one machine: the order of frames, the noise and the weights' beginning
 come from it, and a resumed run goes on exactly where it was.
 
-What a part of the network is good for: ``core train head --renders SET --out DIR --steps 400 [--without atlas]`` on
+What a part of the network is good for: ``core train head --renders SET --out DIR --steps 400 [--without PART]`` on
 1000 frames of GRID s1 (footage, 256 pixels), the card's figures of 200 held-out frames. Where parts of the head lie over
 each other on the texture, the network fits its frames sooner (loss .113 against .131) and others worse, teeth and
-brows of a face that the films never show are speckled, and a still face flickers.
+brows of a face that the films never show are speckled, and a still face flickers. Without sittings all of them share
+textures, and with shoulders that stay still collar and coat are blurred.
 
-==============  ========  ======  ==============  =========  =======
-network         PSNR, dB  SSIM    mouth PSNR, dB  sharpness  flicker
-==============  ========  ======  ==============  =========  =======
-whole           28.31     .874    32.02           .92        1.05
-without atlas   28.16     .871    31.91           .98        1.17
-==============  ========  ======  ==============  =========  =======
+==================  ========  ======  ==============  =========  =======
+network             PSNR, dB  SSIM    mouth PSNR, dB  sharpness  flicker
+==================  ========  ======  ==============  =========  =======
+whole               28.31     .874    32.02           .92        1.05
+without atlas       28.16     .871    31.91           .98        1.17
+without shoulders   27.75     .865    32.07           .94        .80
+without sittings    25.85     .843    31.09           .78        .87
+==================  ========  ======  ==============  =========  =======
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
+import json
 import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..avatars import Avatar, AvatarCard, load, save_avatar
+from ..cli.numbers import positive, seed
 from ..errors import Cancelled, UserError
 from ..evaluation.head import evaluate, sheet, table
-from ..files import write_bytes
+from ..files import digest, write_bytes
 from ..models.head import HeadConfig, HeadNetwork
 from ..precision import autocast
 from ..progress import Progress, silent
@@ -161,8 +168,8 @@ class HeadTrainer:
         ):
             mean.lerp_(value, 1 - keep)
 
-    def save(self, path: Path) -> None:
-        """Writes everything that a resumed run needs."""
+    def save(self, path: Path, identity: str) -> None:
+        """Writes everything that a resumed run needs, and which training it is of."""
         state = {
             "step": torch.tensor(self.step),
             "usual": torch.tensor([self.mean, self.length], dtype=torch.float64),
@@ -171,10 +178,22 @@ class HeadTrainer:
             state |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
         for index, slot in self.optimiser.state_dict()["state"].items():
             state |= {f"adam.{index}.{name}": value for name, value in slot.items()}
-        write_bytes(path, save({name: value.contiguous() for name, value in state.items()}))
+        tensors = {name: value.contiguous() for name, value in state.items()}
+        write_bytes(path, save(tensors, {"training": identity}))
 
-    def resume(self, path: Path) -> None:
-        """Goes on from a saved state."""
+    def resume(self, path: Path, identity: str) -> None:
+        """Goes on from a saved state.
+
+        Raises:
+            UserError: it is of another training.
+
+        """
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+        if said.get("training") != identity:
+            raise UserError(f"'{path}' is the state of another training: of another set, seed or network.",
+                            "Give another folder, or take the file away to train anew; "
+                            "'core avatar from-video' does so with --overwrite.")  # fmt: skip
         state = load_file(path)
         for part, module in (("network", self.network), ("average", self.average)):
             prefix = f"{part}."
@@ -186,14 +205,25 @@ class HeadTrainer:
         for name, value in state.items():
             if name.startswith("adam."):
                 _, index, slot = name.split(".")
-                if slot != "step":
-                    # The fused optimiser walks through memory: strides must be the weight's own.
-                    value = torch.empty_like(weights[int(index)]).copy_(value)
+                # The fused optimiser walks through memory: strides must be the weight's own. And nothing may stay
+                # mapped from the file, for Windows could not write it again.
+                value = value.clone() if slot == "step" else torch.empty_like(weights[int(index)]).copy_(value)
                 slots.setdefault(int(index), {})[slot] = value
         kept = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**kept, "state": slots})
         self.step = int(state["step"])
         self.mean, self.length = state["usual"].tolist()
+
+
+def _identity(data: RenderSet, plan: HeadTraining, config: HeadConfig, start: HeadNetwork | None) -> str:
+    """Tells trainings apart. One can be made longer, and its set may have gained frames."""
+    said = {**asdict(plan), "steps": 0, "config": asdict(config), "camera": asdict(data.info.camera)}
+    hashed = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for path in (data.folder / "params.npz", data.proxy):
+        hashed.update(digest(path).encode())
+    if start is not None:
+        hashed.update(save({name: value.contiguous() for name, value in start.state_dict().items()}))
+    return hashed.hexdigest()
 
 
 def _follow(mean: float, value: float) -> float:
@@ -219,14 +249,15 @@ def train(
     if len(numbers) < plan.batch:
         raise UserError(f"'{data.folder}' has {len(numbers)} frames to train on, expected at least "
                         f"{plan.batch}.", "Render more of it.")  # fmt: skip
-    cache = HeadCache(data, numbers, config, progress)
+    identity = _identity(data, plan, config, start)
     trainer = HeadTrainer(config, plan, start)
     for network in (trainer.network, trainer.average):
         looks.begin(network, data)
     state = folder / STATE
     if state.is_file():
-        trainer.resume(state)
+        trainer.resume(state, identity)
         log.info("goes on from batch %d", trainer.step)
+    cache = HeadCache(data, numbers, config, progress)
     each = len(cache) // plan.batch
     began, first = time.monotonic(), trainer.step
     try:
@@ -240,13 +271,13 @@ def train(
                 pace = (time.monotonic() - began) / (trainer.step - first)
                 log.info("batch %d: loss %.4f, %.3f s a batch", trainer.step, trainer.mean, pace)
             if trainer.step % plan.save_every == 0:
-                trainer.save(state)
+                trainer.save(state, identity)
                 if watch:
                     watch(trainer)
     except (KeyboardInterrupt, Cancelled):
-        trainer.save(state)
+        trainer.save(state, identity)
         raise
-    trainer.save(state)
+    trainer.save(state, identity)
     looks.settle(trainer.average)
     return trainer.average
 
@@ -313,14 +344,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the avatar's folder")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where states go (the avatar's folder)")
     parser.add_argument("--start", type=Path, metavar="AVATAR", help="begin from its weights")
-    parser.add_argument("--design", type=int, metavar="N", help="only plan a set of N frames in --out")
+    parser.add_argument("--design", type=positive, metavar="N", help="only plan a set of N frames in --out")
     parser.add_argument("--name", help="of the avatar (the set's)")
-    parser.add_argument("--steps", type=int, default=HeadTraining.steps, help="batches")
-    parser.add_argument("--batch", type=int, default=HeadTraining.batch, help="frames a batch")
+    parser.add_argument("--steps", type=positive, default=HeadTraining.steps, help="batches")
+    parser.add_argument("--batch", type=positive, default=HeadTraining.batch, help="frames a batch")
     parser.add_argument("--rate", type=float, default=HeadTraining.rate, help="of learning")
     parser.add_argument("--without", choices=(*TERMS, *OPTIONAL), metavar="WHAT",
                         help="leave a term of the loss or a part of the network out, for comparison: "
                              f"{', '.join((*TERMS, *OPTIONAL))}")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, help="of the processor")
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--threads", type=positive, help="of the processor")
     return parser

@@ -62,6 +62,13 @@ def test_what_is_saved_is_loaded(folder: Path) -> None:
         torch.testing.assert_close(loaded.state_dict()[name], value.half().float())
 
 
+def test_any_text_can_be_told(folder: Path, tmp_path: Path) -> None:
+    known = load(folder)
+    said = "I, Zo\u00eb, agree.\n\"Yes\"\\ \x7f \t \U0001f600 \x01"
+    save_avatar(tmp_path / "told", replace(known.card, consent=said), known.camera, tiny_head_network(), known.proxy)
+    assert load(tmp_path / "told").card.consent == said
+
+
 def test_same_avatar_same_bytes(folder: Path, tmp_path: Path) -> None:
     avatar = load(folder)
     again = save_avatar(

@@ -207,6 +207,27 @@ def test_without_consent_nothing_is_made(tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "me").exists()
 
 
+@pytest.mark.parametrize("name", ["Zo\u00eb", "_me", "m" * 65, ""])
+def test_a_name_that_no_avatar_can_have_is_told_at_once(
+    name: str, home: Path, asked: Request, work: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="no name for an avatar"):
+        make_avatar(replace(asked, name=name), tmp_path / "out", work, PLAN, config=TINY)
+    assert not (home / "tracker/bin/calls").exists()
+
+
+def test_a_place_where_no_avatar_can_be_is_told_at_once(
+    home: Path, asked: Request, work: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="no folder"):
+        make_avatar(asked, tmp_path / "file", work, PLAN, config=TINY)
+    with pytest.raises(UserError, match="Cannot make"):
+        make_avatar(asked, tmp_path / "out", tmp_path / "file" / "work", PLAN, config=TINY)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not (home / "tracker/bin/calls").exists()
+
+
 def test_a_film_of_nobody(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     consent = tmp_path / "consent.txt"
     consent.write_text("I agree.")

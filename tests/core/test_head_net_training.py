@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from core.conditioning import HeadRenderer
 from core.errors import UserError
 from core.evaluation.head import evaluate, sheet, table
 from core.evaluation.head import main as evaluate_main
-from core.models.head import TINY
+from core.models.head import TINY, tiny_head_network
 from core.progress import silent
 from core.raster import Camera
 from core.toy_head import write_toy_head
@@ -181,6 +182,24 @@ def test_training_resumed_is_training_at_one_go(render_set: Path, tmp_path: Path
         assert torch.equal(value, resumed[name]), name
 
 
+@pytest.mark.parametrize("other", ["seed", "batch", "network", "start", "loss"])
+def test_the_state_of_another_training_is_refused(render_set: Path, tmp_path: Path, other: str) -> None:
+    data, plan = load_set(render_set), HeadTraining(steps=2, batch=2, save_every=2, warm_up=1)
+    looks = Looks.of(data)
+    train(data, looks, tmp_path, plan, TINY)
+    state = (tmp_path / STATE).read_bytes()
+    longer = train(data, looks, tmp_path, replace(plan, steps=3), TINY)
+    assert not torch.equal(longer.texture, tiny_head_network().texture)
+    (tmp_path / STATE).write_bytes(state)
+    config = replace(TINY, style=6) if other == "network" else TINY
+    start = tiny_head_network() if other == "start" else None
+    plan = {"seed": replace(plan, seed=1), "batch": replace(plan, batch=4),
+            "loss": replace(plan, losses=plan.losses.without("grain"))}.get(other, plan)  # fmt: skip
+    with pytest.raises(UserError, match="another training"):
+        train(data, looks, tmp_path, plan, config, start)
+    assert (tmp_path / STATE).read_bytes() == state
+
+
 def test_from_set_to_measured_avatar(
     render_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -219,6 +238,15 @@ def test_too_few_frames(render_set: Path, tmp_path: Path) -> None:
     data = load_set(folder)
     with pytest.raises(UserError, match="2 frames"):
         train(data, Looks.of(data), tmp_path, HeadTraining(steps=1), TINY)
+
+
+@pytest.mark.parametrize("number", ["--seed=-1", "--seed=4294967296", "--batch=0", "--steps=0", "--design=0"])
+def test_a_number_that_cannot_be(number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["--renders", str(tmp_path), "--out", str(tmp_path / "out"), number])
+    assert error.value.code == 2
+    assert number.split("=")[0] in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_to_do_is_told(tmp_path: Path) -> None:

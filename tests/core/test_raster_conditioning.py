@@ -133,6 +133,17 @@ def test_expression_shows_in_the_displacement(renderer: HeadRenderer) -> None:
     assert (plane(made, "mouth").sum()) > plane(seen(renderer), "mouth").sum()
 
 
+@pytest.mark.parametrize("place", [(0, -1, 0), (0, 5, 0), (1, 0, 0)])
+def test_a_head_outside_the_picture_is_not_there(head: Path, place: tuple[float, float, float]) -> None:
+    renderer = HeadRenderer(head, Camera(), SIZE)
+    shoulders = np.zeros((1, 2, 3), np.float32)
+    shoulders[..., 2] = place[:2]
+    rest = np.zeros((1, 52), np.float32), np.zeros((1, 2, 2), np.float32), np.zeros((1, 3), np.float32)
+    made = renderer.render(*rest, np.array([place], np.float32), shoulders)
+    assert made.planes.isfinite().all()
+    assert (made.planes[0, -len(PARTS) :] == 0).all()
+
+
 def test_depth_is_in_its_unit(renderer: HeadRenderer) -> None:
     nearest = float(plane(seen(renderer), "depth").max()) * DEPTH
     assert nearest == pytest.approx(0.1, abs=0.006)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -271,6 +272,7 @@ class Cramped:
         self.room, self.batch, self.asked = room, batch, [0]
 
     def pictures(self, seen: Conditioning, emotion: torch.Tensor, *look_and_variety: torch.Tensor) -> object:
+        assert len(emotion) == self.batch, "a graph has a fixed batch"
         self.asked.append(len(emotion))
         if len(emotion) > self.room:
             raise torch.OutOfMemoryError("no room")
@@ -298,10 +300,22 @@ def test_a_batch_halves_where_memory_runs_out(
 ) -> None:
     engine = cramped(2, 8)
     assert render(params).rendered == FRAMES
-    assert engine.batch < 8
-    assert engine.asked[1] == FRAMES
-    assert sum(n for n in engine.asked if n <= 2) == FRAMES
+    assert engine.asked == [0, 8, 4, *[2] * math.ceil(FRAMES / 2)]
     assert len(contents(params)) == FRAMES
+
+
+@pytest.mark.parametrize("room", [1, 2])
+def test_batches_that_were_planned_before_memory_ran_out(
+    room: int, params: RenderParams, cramped: Callable[[int, int], Cramped]
+) -> None:
+    alone = cramped(4, 4)
+    assert render(params).rendered == FRAMES
+    assert set(alone.asked) == {0, 4}
+    whole = contents(params)
+    engine = cramped(room, 4)
+    assert render(replace(params, overwrite=True)).rendered == FRAMES
+    assert engine.batch == room
+    assert contents(params) == whole
 
 
 def test_one_frame_too_large_for_the_memory(
