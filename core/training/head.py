@@ -316,9 +316,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def finish(network: HeadNetwork, data: RenderSet) -> None:
     """What is told after the training, by the frames that it was trained on; in place."""
-    if data.footage:
-        # Of a character what tracks can show was rendered.
-        fill_unseen(network, data)
+    fill_unseen(network, data)
     sharpen(network.eval(), data)
 
 
