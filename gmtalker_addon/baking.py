@@ -18,7 +18,7 @@ from . import blender_compat as compat
 from .channels import PARTS, channels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import numpy.typing as npt
 
@@ -34,6 +34,8 @@ REST: Final = "REST"
 """A part below the others, in Blenders where the NLA does not begin at 0."""
 TAKES: Final = "gmtalker_takes"
 """The custom property of our actions: first frame, last frame, first frame, ... of each bake."""
+_HAIR: Final = 1e-2
+"""Room about a span of frames: keys are kept in single precision."""
 
 
 def scene_fps(scene: bpy.types.Scene) -> Fraction:
@@ -64,7 +66,8 @@ def bake(
         first: scene frame.
         parts: some of :data:`PARTS`.
         limits: first and last scene frame to touch, inclusive; None: all of the take, also
-            what an earlier, longer bake from the same first frame has left.
+            what earlier bakes of it have left: from the same first frame, or as long and less
+            than half its length away, for then the voice was moved.
 
     Raises:
         UserError: the limits and the tracks have no frame in common, or a strip is being tweaked.
@@ -83,12 +86,14 @@ def bake(
     _check_editable(character)
     plan = {part: channels(part, tracks, character) for part in PARTS if part in set(parts)}
     for part, found in plan.items():
-        for owner, group in _by_owner(found):
-            if isinstance(owner, bpy.types.Key) and not compat.shape_keys_rest_at_zero():
+        for owner in character.action_owners:
+            group = [c for c in found if c.owner.session_uid == owner.session_uid]
+            if group and isinstance(owner, bpy.types.Key) and not compat.shape_keys_rest_at_zero():
                 _lay_rest(character, owner, group)
-            _bake_owner(part, character, owner, group, frames, chosen, whole=limits is None)
-        if not found:
-            clear(character, (part,))
+            # An owner that an older mapping drove is emptied, or both of them would move.
+            if group or find_strip(owner, part):
+                _bake_owner(part, character, owner, group, frames, chosen, whole=limits is None)
+    _clear_idle_rest(character)
 
 
 def _check_editable(character: Character) -> None:
@@ -96,12 +101,6 @@ def _check_editable(character: Character) -> None:
         if owner.animation_data and owner.animation_data.use_tweak_mode:
             raise UserError(f"A strip of '{owner.name}' is being tweaked in the NLA editor.",
                             "Leave tweak mode (Tab) first.")  # fmt: skip
-
-
-def _by_owner(found: list[Channel]) -> Iterator[tuple[bpy.types.ID, list[Channel]]]:
-    owners = {channel.owner.session_uid: channel.owner for channel in found}
-    for uid, owner in owners.items():
-        yield owner, [c for c in found if c.owner.session_uid == uid]
 
 
 def _lay_rest(character: Character, key: bpy.types.Key, found: list[Channel]) -> None:
@@ -134,17 +133,19 @@ def _bake_owner(
     scale = strip.scale if strip else 1.0
     times = (frames - shift) / scale
     low, high = times[chosen][0], times[chosen][-1]
-    takes = _takes(action)
-    old_end = max([e for b, e in takes if abs(b - times[0]) < 0.5] if whole else [high], default=high)
-    replaced = (low, max(high, old_end))
-    _drop_stale(action, {(c.path, c.index) for c in found}, replaced)
+    replaced = (low, high)
+    if whole:
+        replaced, others = _replaced(_takes(action), low, high)
+        takes = [*others, (low, high)] if found else others
+        action[TAKES] = [float(x) for take in takes for x in take]
+    _drop_stale(owner, action, {(c.path, c.index) for c in found}, replaced)
     for channel in found:
         curve = compat.ensure_curve(action, channel.path, channel.index, channel.group)
-        _merge(curve, times[chosen], channel.values[chosen], replaced)
+        compat.write_keys(curve, times[chosen], channel.values[chosen], _outside(curve, replaced))
         _widen_slider(channel)
-    if whole:
-        kept = [(b, e) for b, e in takes if abs(b - times[0]) >= 0.5]
-        action[TAKES] = [float(x) for take in [*kept, (low, high)] for x in take]
+    if not len(compat.curves(action)):
+        _clear_owner(owner, part, action)
+        return
     if strip is None:
         strip = _new_strip(owner, part, action)
     _fit(strip, action, shift)
@@ -155,28 +156,52 @@ def _takes(action: bpy.types.Action) -> list[tuple[float, float]]:
     return list(zip(flat[0::2], flat[1::2]))
 
 
+def _replaced(
+    takes: list[tuple[float, float]], low: float, high: float
+) -> tuple[tuple[float, float], list[tuple[float, float]]]:
+    """The span that a new take empties, and the takes that stay beside it."""
+    earlier, others = [], []
+    for begin, end in takes:
+        # Lines of one length, each after the other, may share a frame; they are not the same line.
+        moved = abs((end - begin) - (high - low)) < 0.5 and abs(begin - low) < (high - low) / 2
+        (earlier if moved or abs(begin - low) < 0.5 else others).append((begin, end))
+    first = min([low, *(begin for begin, _ in earlier)])
+    last = max([high, *(end for _, end in earlier)])
+    # Beyond the new take, frames that another one covers are that one's.
+    for begin, end in others:
+        if end > high:
+            last = max(high, min(last, begin - 2 * _HAIR))
+        if begin < low:
+            first = min(low, max(first, end + 2 * _HAIR))
+    return (first, last), [(b, e) for b, e in others if b < low or e > high]
+
+
 def _drop_stale(
-    action: bpy.types.Action, driven: set[tuple[str, int]], replaced: tuple[float, float]
+    owner: bpy.types.ID,
+    action: bpy.types.Action,
+    driven: set[tuple[str, int]],
+    replaced: tuple[float, float],
 ) -> None:
     """Empty the span in curves that an older mapping drove."""
     for curve in list(compat.curves(action)):
-        if (curve.data_path, curve.array_index) not in driven:
-            _merge(curve, np.empty(0), np.empty(0), replaced)
-            if not len(curve.keyframe_points):
-                compat.curves(action).remove(curve)
+        path, index = curve.data_path, curve.array_index
+        if (path, index) in driven:
+            continue
+        outside = _outside(curve, replaced)
+        rest = _rest_value(owner, path, index)
+        if np.allclose(compat.read_keys(curve)[1][outside], rest, atol=1e-6):
+            compat.curves(action).remove(curve)
+            _rest(owner, path)
+        else:
+            # Other takes are left, whose values must not reach into the span.
+            ends = np.unique(replaced)
+            compat.write_keys(curve, ends, np.full(len(ends), rest), outside)
 
 
-def _merge(curve: bpy.types.FCurve, times: Array, values: Array, replaced: tuple[float, float]) -> None:
-    """Put keys in, after taking those of the replaced span out."""
-    old_times, old_values = compat.read_keys(curve)
-    # A hair of room: keys are kept in single precision.
-    keep = (old_times < replaced[0] - 1e-2) | (old_times > replaced[1] + 1e-2)
-    if not keep.any():
-        compat.write_keys(curve, times, values)
-        return
-    merged = np.concatenate([old_times[keep], times])
-    order = np.argsort(merged, kind="stable")
-    compat.write_keys(curve, merged[order], np.concatenate([old_values[keep], values])[order])
+def _outside(curve: bpy.types.FCurve, span: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """Which keys of the curve do not lie in the span."""
+    times, _ = compat.read_keys(curve)
+    return (times < span[0] - _HAIR) | (times > span[1] + _HAIR)
 
 
 def _widen_slider(channel: Channel) -> None:
@@ -235,17 +260,23 @@ def clear(character: Character, parts: Iterable[str] = PARTS) -> int:
     for part in parts:
         for owner in character.action_owners:
             removed += _clear_owner(owner, part)
-    for key in character.keys:
-        if not any(find_strip(key, part) for part in PARTS):
-            _clear_owner(key, REST)
+    _clear_idle_rest(character)
     return removed
 
 
-def _clear_owner(owner: bpy.types.ID, part: str) -> int:
+def _clear_idle_rest(character: Character) -> None:
+    for key in character.keys:
+        if not any(find_strip(key, part) for part in PARTS):
+            _clear_owner(key, REST)
+
+
+def _clear_owner(owner: bpy.types.ID, part: str, only: bpy.types.Action | None = None) -> int:
+    """Remove the strips of one part, or those that play one action of it."""
     data = owner.animation_data
     removed = 0
     for track in list(data.nla_tracks) if data else ():
-        ours = [s for s in track.strips if s.action and s.action.get(MARK) == part]
+        ours = [s for s in track.strips
+                if s.action and s.action.get(MARK) == part and only in (None, s.action)]  # fmt: skip
         paths = {(c.data_path, c.array_index) for s in ours for c in compat.assigned_curves(s)}
         actions = {s.action.name: s.action for s in ours}
         for strip in ours:
@@ -263,10 +294,30 @@ def _clear_owner(owner: bpy.types.ID, part: str) -> int:
 
 def _rest(owner: bpy.types.ID, path: str) -> None:
     """Blender leaves a property at its last animated value; put it back to rest."""
-    holder, _, name = path.rpartition(".")
-    target = owner.path_resolve(holder) if holder else owner
-    rule = target.bl_rna.properties[name]
-    if isinstance(owner, bpy.types.Key):
-        target.value = 0.0
+    found = _property(owner, path)
+    if found is None:
+        return
+    target, rule = found
+    if isinstance(target, bpy.types.ShapeKey):
+        target.value = 0.0  # the default is 1 in 5.0
     else:
-        setattr(target, name, list(rule.default_array) if rule.is_array else rule.default)
+        setattr(target, rule.identifier, list(rule.default_array) if rule.is_array else rule.default)
+
+
+def _rest_value(owner: bpy.types.ID, path: str, index: int) -> float:
+    found = _property(owner, path)
+    if found is None or isinstance(found[0], bpy.types.ShapeKey):
+        return 0.0
+    _, rule = found
+    return float(rule.default_array[index] if rule.is_array else rule.default)
+
+
+def _property(owner: bpy.types.ID, path: str) -> tuple[bpy.types.bpy_struct, bpy.types.Property] | None:
+    """What holds the property and its definition; None where a shape or bone is gone."""
+    holder, _, name = path.rpartition(".")
+    try:
+        target = owner.path_resolve(holder) if holder else owner
+    except ValueError:
+        return None
+    rule = target.bl_rna.properties.get(name)
+    return (target, rule) if rule else None

@@ -104,21 +104,51 @@ def engine_id(name: str) -> str:
 # --- keys --------------------------------------------------------------------------------------
 
 
+_KEY_FIELDS = {"co": (2, np.float32), "interpolation": (1, np.int32), "easing": (1, np.int32),
+               "type": (1, np.int32), "amplitude": (1, np.float32), "back": (1, np.float32),
+               "period": (1, np.float32), "handle_left_type": (1, np.int32),
+               "handle_right_type": (1, np.int32), "handle_left": (2, np.float32),
+               "handle_right": (2, np.float32)}  # fmt: skip
+
+
 def read_keys(curve: bpy.types.FCurve) -> tuple[Array, Array]:
     """(N,) frames and (N,) values."""
-    both = np.empty(2 * len(curve.keyframe_points), np.float32)
-    curve.keyframe_points.foreach_get("co", both)
-    return both[0::2], both[1::2]
+    frames, values = _field(curve, "co").T
+    return frames, values
 
 
-def write_keys(curve: bpy.types.FCurve, frames: Array, values: Array) -> None:
-    """Replace all keys in bulk. ``frames`` (N,) rising, ``values`` (N,)."""
+def _field(curve: bpy.types.FCurve, name: str) -> Array:
+    """(N, 1) or (N, 2), one row for each key."""
+    width, kind = _KEY_FIELDS[name]
+    flat = np.empty(width * len(curve.keyframe_points), kind)
+    curve.keyframe_points.foreach_get(name, flat)
+    return flat.reshape(-1, width)
+
+
+def write_keys(
+    curve: bpy.types.FCurve, frames: Array, values: Array, kept: npt.NDArray[np.bool_] | None = None
+) -> None:
+    """Replace keys in bulk by linear ones. ``frames`` (N,) rising, ``values`` (N,).
+
+    ``kept`` marks those of the old keys that stay as they are, interpolation and handles included.
+    """
     points = curve.keyframe_points
+    old = {}
+    if kept is not None and kept.any():
+        old = {name: _field(curve, name)[kept] for name in _KEY_FIELDS}
+    count = len(old["co"]) if old else 0
+    new = np.stack([frames, values], axis=1).astype(np.float32)
+    merged = np.concatenate([old["co"], new]) if old else new
+    order = np.argsort(merged[:, 0], kind="stable")
     points.clear()
-    points.add(len(frames))
-    points.foreach_set("co", np.stack([frames, values], axis=1).astype(np.float32).ravel())
-    points.foreach_set("interpolation", np.full(len(frames), LINEAR, np.int32))
-    curve.update()  # and with it the handles, which are of the type in the user's preferences
+    points.add(len(order))
+    points.foreach_set("co", merged[order].ravel())
+    points.foreach_set("interpolation", np.full(len(order), LINEAR, np.int32))
+    for name in old:
+        rows = _field(curve, name)
+        rows[order < count] = old[name]
+        points.foreach_set(name, rows.ravel())
+    curve.update()  # and with it the new keys' handles, of the type in the user's preferences
 
 
 # --- Sequencer ---------------------------------------------------------------------------------
@@ -157,6 +187,31 @@ def strip_span(strip: Any) -> tuple[int, int]:
     if hasattr(strip, "left_handle"):
         return int(strip.left_handle), int(strip.right_handle)
     return int(strip.frame_final_start), int(strip.frame_final_end)
+
+
+def siblings(scene: bpy.types.Scene, strip: Any) -> Any:
+    """The strips among which one lies: those of its meta strip, or the top ones."""
+    meta = strip.parent_meta()
+    if meta is None:
+        return strips(scene)
+    return meta.strips if hasattr(meta, "strips") else meta.sequences
+
+
+def strip_start(strip: Any) -> int:
+    """Where the content begins; trimming may hide it."""
+    return round(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
+
+
+def set_strip_start(strip: Any, frame: int) -> None:
+    """Move a strip, its trim and the effects on it."""
+    name = "content_start" if hasattr(strip, "content_start") else "frame_start"
+    for goal in (frame - 1, frame):  # effects follow a move only, not another length
+        setattr(strip, name, goal)
+
+
+def strip_length(strip: Any) -> int:
+    """Frames of the content, hidden ones included."""
+    return int(strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration)
 
 
 def strip_trim(strip: Any) -> float:

@@ -126,6 +126,30 @@ def make_tracks(module: Any) -> Any:
 
 
 @pytest.fixture
+def bake(module: Any, scene: Any) -> Any:
+    """``bake(obj, tracks, first=1, parts=..., limits=...)`` at the scene's frame rate."""
+    baking, character = module("gmtalker_addon.baking"), module("gmtalker_addon.character")
+
+    def run(obj: Any, tracks: Any, first: int = 1, **options: Any) -> None:
+        baking.bake(tracks, character.resolve(obj), baking.scene_fps(scene), first, **options)
+
+    return run
+
+
+@pytest.fixture
+def strips(module: Any) -> Any:
+    """Our NLA strips of an object and its shape keys, by part."""
+    baking, character = module("gmtalker_addon.baking"), module("gmtalker_addon.character")
+
+    def find(obj: Any) -> dict[tuple[str, str], Any]:
+        owners = character.resolve(obj).action_owners
+        return {(part, type(o).__name__): baking.find_strip(o, part)
+                for part in baking.PARTS for o in owners if baking.find_strip(o, part)}  # fmt: skip
+
+    return find
+
+
+@pytest.fixture
 def voice(tmp_path: Path) -> Path:
     """Two seconds of a tone, in a file with spaces and other letters in its name."""
     path = tmp_path / "Stimme é 声.wav"

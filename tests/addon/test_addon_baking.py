@@ -7,30 +7,6 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture
-def bake(module, scene):
-    """``bake(obj, tracks, first=1, parts=..., limits=...)`` at the scene's frame rate."""
-    baking, character = module("gmtalker_addon.baking"), module("gmtalker_addon.character")
-
-    def run(obj, tracks, first=1, **options):
-        baking.bake(tracks, character.resolve(obj), baking.scene_fps(scene), first, **options)
-
-    return run
-
-
-@pytest.fixture
-def strips(module):
-    """Our NLA strips of an object and its shape keys, by part."""
-    baking, character = module("gmtalker_addon.baking"), module("gmtalker_addon.character")
-
-    def find(obj):
-        owners = character.resolve(obj).action_owners
-        return {(part, type(o).__name__): baking.find_strip(o, part)
-                for part in baking.PARTS for o in owners if baking.find_strip(o, part)}  # fmt: skip
-
-    return find
-
-
 def shape_values(obj, names):
     blocks = obj.data.shape_keys.key_blocks
     return np.array([blocks[n].value for n in names])
