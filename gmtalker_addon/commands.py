@@ -284,34 +284,64 @@ def _check_place(arguments: argparse.Namespace) -> None:
         raise UserError(f"Cannot write to the folder '{folder}'.", "Choose one that you can write to.")
 
 
+FILES = ("voice", "mapping_file", "avatar", "tracks", "frames")
+"""Settings that name what is there; ``output`` says where to write, seen from whatever .blend it is in."""
+
+
 class _Place:
-    """The output folder is beside the .blend that will be, and so are the paths in it."""
+    """The output folder is beside the .blend that will be, and so are the paths to what is made.
+
+    Blender takes its own data-blocks' ``//`` paths along when a file moves, but no add-on's.
+    """
 
     def __init__(self, arguments: argparse.Namespace, obj: bpy.types.Object) -> None:
         self.path = Path(bpy.data.filepath if arguments.save else arguments.output).absolute()
-        self.settings = obj.gmtalker
+        self.obj, self.settings = obj, obj.gmtalker
+        self.made = ["tracks", "frames", *(["voice"] if arguments.command == "animate" else [])]
 
     def __enter__(self) -> None:
         self.output = self.settings.output
-        for name in ("tracks", "frames", "voice"):
-            value = getattr(self.settings, name)
-            setattr(self.settings, name, bpy.path.abspath(value) if value else "")
         if self.output.startswith("//"):
             self.settings.output = str(self.path.parent / self.output[2:])
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is not None:
             return
+        moved = _absolute() if bpy.data.filepath and Path(bpy.data.filepath).parent != self.path.parent else []
         _save(self.path)
         self.settings.output = self.output
-        for name in ("tracks", "frames"):
-            value = getattr(self.settings, name)
-            setattr(self.settings, name, sequencer.relative(Path(value)) if value else "")
-        bpy.ops.file.make_paths_relative()
+        for settings, name in [*moved, *((self.settings, name) for name in self.made)]:
+            setattr(settings, name, _relative(getattr(settings, name)))
+        self._keep_strips_relative()
         files = bpy.context.preferences.filepaths
         versions, files.save_version = files.save_version, 0  # the first save has kept the backup
         _save(self.path)
         files.save_version = versions
+
+    def _keep_strips_relative(self) -> None:
+        """Those of this character; all other paths are as their artist wants them."""
+        scene = compat.sequencer_scene(bpy.context)
+        for strip in sequencer.ours(scene, "voice", self.obj):
+            if strip.sound is not None and not strip.sound.filepath.startswith("//"):
+                strip.sound.filepath = _relative(strip.sound.filepath)
+        for strip in sequencer.ours(scene, "frames", self.obj):
+            if not strip.directory.startswith("//"):
+                strip.directory = _relative(strip.directory) + "/"
+
+
+def _absolute() -> list[tuple[bpy.types.PropertyGroup, str]]:
+    """Make every object's ``//`` files absolute before the .blend moves; which they were."""
+    found = []
+    for settings in (obj.gmtalker for obj in bpy.data.objects if obj.library is None):
+        for name in FILES:
+            if getattr(settings, name).startswith("//"):
+                setattr(settings, name, bpy.path.abspath(getattr(settings, name)))
+                found.append((settings, name))
+    return found
+
+
+def _relative(path: str) -> str:
+    return sequencer.relative(Path(path)) if path and not path.startswith("//") else path
 
 
 def _save(path: Path) -> None:

@@ -27,8 +27,7 @@ PREFIX = "gmtalker."
 def sample(scene: bpy.types.Scene, obj: bpy.types.Object, first: int, last: int) -> Array:
     """(T, 8) weights at the scene frames ``first`` to at least ``last``, intensity applied.
 
-    The rows go on to the last key, since the voice's length is not known here; after them the
-    weights hold.
+    The rows go on to the last key, since the voice may be longer; after them the weights hold.
     """
     animated = animated_curves(obj)
     if _is_layered(obj):
@@ -74,11 +73,25 @@ def _is_layered(obj: bpy.types.Object) -> bool:
         return False
     if any(driver.data_path.startswith(PREFIX) for driver in data.drivers):
         return True
-    strips = [strip for track in data.nla_tracks for strip in track.strips]
-    if any(c.data_path.startswith(PREFIX) for strip in strips for c in compat.assigned_curves(strip)):
+    if _nla_strips(obj):
         return True
     plain = data.action_blend_type == "REPLACE" and data.action_influence == 1.0
     return not plain and bool(animated_curves(obj))
+
+
+def strips_end(obj: bpy.types.Object) -> int:
+    """The last frame of the NLA strips that move emotions; 0 without any."""
+    return max((int(np.ceil(strip.frame_end)) for strip in _nla_strips(obj)), default=0)
+
+
+def _nla_strips(obj: bpy.types.Object) -> list[bpy.types.NlaStrip]:
+    data = obj.animation_data
+    strips = [strip for track in data.nla_tracks for strip in track.strips] if data else []
+    return [
+        strip
+        for strip in strips
+        if any(c.data_path.startswith(PREFIX) for c in compat.assigned_curves(strip))
+    ]
 
 
 def _by_curve(curve: bpy.types.FCurve | None, value: float, first: int, last: int) -> Array:

@@ -8,6 +8,7 @@ that can fail.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -79,6 +80,14 @@ def _unwritable(path: Path, reason: object) -> UserError:
                      "Choose an output folder that you can write to, with room on the disk.")  # fmt: skip
 
 
+def _check_rates(scene: bpy.types.Scene, strips: bpy.types.Scene) -> None:
+    """A frame of the Sequencer's scene must be a frame of the character's; from 5.0 on they may be two."""
+    rates = baking.scene_fps(scene), baking.scene_fps(strips)
+    if rates[0] != rates[1]:
+        raise UserError(f"The scene '{scene.name}' has {float(rates[0]):.6g} frames a second, the Sequencer's "
+                        f"scene '{strips.name}' {float(rates[1]):.6g}.", "Give both one rate.")  # fmt: skip
+
+
 class Generate:
     """Voice and emotion curves to tracks, tracks to actions."""
 
@@ -94,14 +103,16 @@ class Generate:
         character.resolve(obj)  # what cannot be baked need not be computed
         limits(obj)
         _check_output(output_folder(obj))
+        settings = obj.gmtalker
+        strip_scene = bpy.data.scenes[self.sequencer]
+        if settings.voice_source == "STRIP" or settings.add_sound:
+            _check_rates(scene, strip_scene)
         self.fps = baking.scene_fps(scene)
         self.folder = Path(tempfile.mkdtemp(prefix="gmtalker-"))
-        self.voice = voice.of(obj, bpy.data.scenes[self.sequencer], self.fps, self.folder)
+        self.voice = voice.of(obj, strip_scene, self.fps, self.folder)
         worker = session.worker()
-        settings = obj.gmtalker
         emotion = self.folder / "emotion.json"
-        last = self.voice.first + round((self.voice.length or 0) * self.fps)
-        weights = emotion_curves.sample(scene, obj, self.voice.first, max(last, scene.frame_end))
+        weights = emotion_curves.sample(scene, obj, self.voice.first, self._last(scene, obj))
         emotion_curves.write(emotion, weights, self.fps)
         params = AnimateParams(
             voice=str(self.voice.path),
@@ -121,6 +132,14 @@ class Generate:
         )
         return worker.submit(self.title, "animate", params)
 
+    def _last(self, scene: bpy.types.Scene, obj: bpy.types.Object) -> int:
+        """The last frame whose emotion counts; the engine holds it from there on."""
+        given = self.voice.length
+        length = voice.seconds(self.voice.path) if given is None else given
+        if length is None:
+            return max(scene.frame_end, emotion_curves.strips_end(obj))
+        return max(scene.frame_end, self.voice.first + math.ceil(length * self.fps))
+
     def _transcript(self, text: bpy.types.Text | None) -> str | None:
         """The path of what is said, in the job's folder."""
         if text is None:
@@ -138,11 +157,14 @@ class Generate:
         made = Path(result["tracks"])
         tracks = FaceTracks.load(made)
         rig = character.resolve(obj)
-        target = output_folder(obj) / "tracks.npz"
+        content = made.read_bytes()
+        # By content: another .blend here, or this one after an undo, may still need an earlier take.
+        target = output_folder(obj) / f"tracks-{hashlib.sha256(content).hexdigest()[:8]}.npz"
         with _beside(made, target) as part:
             settings = obj.gmtalker
             baking.bake(tracks, rig, self.fps, self.voice.first, settings.parts, limits(obj))
-            os.replace(part, target)
+            if not target.is_file() or target.read_bytes() != content:
+                os.replace(part, target)
         settings.tracks = sequencer.relative(target)
         message = " ".join([f"Baked {len(tracks)} frames on '{obj.name}'.", *result["warnings"]])
         if not self.voice.strip and settings.add_sound:
@@ -195,15 +217,18 @@ class RenderFrames:
     def begin(self) -> Job:
         obj = _target(self.obj)
         settings = obj.gmtalker
-        self.fps = baking.scene_fps(bpy.data.scenes[self.scene])
+        scene, strip_scene = bpy.data.scenes[self.scene], bpy.data.scenes[self.sequencer]
+        self.fps = baking.scene_fps(scene)
         path = Path(bpy.path.abspath(settings.tracks))
         self.tracks = FaceTracks.load(path)
         if self.tracks.fps != self.fps:
             raise UserError(f"The tracks have {float(self.tracks.fps):.6g} frames a second, the scene "
                             f"{float(self.fps):.6g}.", "Press 'Generate' again.")  # fmt: skip
+        _check_rates(scene, strip_scene)
         _check_output(output_folder(obj))
         self.folder = Path(tempfile.mkdtemp(prefix="gmtalker-"))
-        self.voice = voice.of(obj, bpy.data.scenes[self.sequencer], self.fps, self.folder)
+        self.voice = voice.of(obj, strip_scene, self.fps, self.folder)
+        self.first = voice.first_frame(obj, strip_scene, self.fps, self.tracks.start)
         avatar = settings.avatar
         if avatar not in engine.avatars():
             avatar = bpy.path.abspath(avatar)
@@ -233,9 +258,10 @@ class RenderFrames:
         if self.voice.strip:
             sound = voice.find_strip(scene, self.voice.strip)
         else:
-            sound = sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, len(frames))
+            length = max(1, self.first + len(frames) - self.voice.first)
+            sound = sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, length)
         paths = [self.target / f.name for f in frames]
-        sequencer.place_frames(scene, obj, paths, self.voice.first, sound)
+        sequencer.place_frames(scene, obj, paths, self.first, sound)
         obj.gmtalker.frames = sequencer.relative(self.target)
         return f"Rendered {len(frames)} frames into the Sequencer."
 
@@ -297,10 +323,9 @@ def bake_file(context: bpy.types.Context, obj: bpy.types.Object, path: str, part
     if not path:
         raise UserError("There are no face tracks yet.", "Press 'Generate' first.")
     tracks = FaceTracks.load(bpy.path.abspath(path))
-    fps = baking.scene_fps(context.scene)
-    first = obj.gmtalker.frame_start
+    fps, strip_scene = baking.scene_fps(context.scene), compat.sequencer_scene(context)
     if obj.gmtalker.voice_source == "STRIP":
-        strip = voice.find_strip(compat.sequencer_scene(context), obj.gmtalker.voice_strip)
-        first = compat.strip_span(strip)[0] if strip is not None else first
+        _check_rates(context.scene, strip_scene)
+    first = voice.first_frame(obj, strip_scene, fps, tracks.start)
     baking.bake(tracks, character.resolve(obj), fps, first, parts, limits(obj))
     return f"Baked {len(tracks)} frames on '{obj.name}'."

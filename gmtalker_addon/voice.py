@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,16 +56,63 @@ def of(obj: bpy.types.Object, scene: bpy.types.Scene, fps: Fraction, folder: Pat
         if not path.is_file():
             raise UserError(f"There is no voice file '{path}'.", "Choose a file that exists.")
         return Voice(path.absolute(), settings.frame_start)
-    strip = find_strip(scene, settings.voice_strip)
+    strip = _strip(scene, settings.voice_strip)
+    begin, end = compat.strip_span(strip)
+    zero = _zero(strip)
+    # A handle that was pulled out before the sound shows silence; a hair of room for its fraction.
+    first = max(begin, math.ceil(zero - 1e-3))
+    if first >= end:
+        raise UserError(f"The strip '{strip.name}' ends before its sound begins.",
+                        "Pull its right handle out, or choose another.")  # fmt: skip
+    start = max(0.0, float((first - zero) / fps))
+    return Voice(_file(strip, folder), first, start, float((end - first) / fps), strip.name)
+
+
+def first_frame(obj: bpy.types.Object, scene: bpy.types.Scene, fps: Fraction, start: float) -> int:
+    """The scene frame of a take's first frame: where its voice lies now, however it is trimmed now.
+
+    Args:
+        obj: the character.
+        scene: the Sequencer's scene.
+        fps: its frame rate.
+        start: seconds of the voice's file before the take.
+
+    Raises:
+        UserError: there is no such strip, or it is retimed.
+
+    """
+    settings = obj.gmtalker
+    from_file = settings.voice_source == "FILE"
+    zero = settings.frame_start if from_file else _zero(_strip(scene, settings.voice_strip))
+    return round(zero + start * fps)
+
+
+def seconds(path: Path) -> float | None:
+    """How long a sound file plays, or None where this Blender cannot tell."""
+    try:
+        import aud  # Debian's Blender has none
+    except ImportError:
+        return None
+    try:
+        sound = aud.Sound(str(path))
+        return sound.length / sound.specs[0] if sound.length > 0 else None
+    except aud.error:
+        return None
+
+
+def _strip(scene: bpy.types.Scene, name: str) -> Any:
+    strip = find_strip(scene, name)
     if strip is None:
-        raise UserError(f"The Sequencer has no sound strip '{settings.voice_strip}'.",
-                        "Choose one of its sound strips.")  # fmt: skip
+        raise UserError(f"The Sequencer has no sound strip '{name}'.", "Choose one of its sound strips.")
     if compat.is_retimed(strip):
         raise UserError(f"The strip '{strip.name}' is retimed.",
                         "Mix it down to a file first (Render, Render Audio), and use that.")  # fmt: skip
-    begin, end = compat.strip_span(strip)
-    trim = compat.strip_trim(strip)
-    return Voice(_file(strip, folder), begin, max(0.0, float(trim / fps)), float((end - begin) / fps), strip.name)
+    return strip
+
+
+def _zero(strip: Any) -> float:
+    """The scene frame where the strip's file begins, whether it is trimmed away or not."""
+    return compat.strip_span(strip)[0] - compat.strip_trim(strip)
 
 
 def _file(strip: Any, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ def test_animate_render_and_film_in_one_go(command, voice, engine, avatar, tmp_p
     assert (bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (5, 52)
     settings = bpy.data.objects["Head"].gmtalker
     assert settings.happy == pytest.approx(0.8)
-    assert settings.tracks == "//gmtalker/Head/tracks.npz"
+    [made] = (tmp_path / "gmtalker" / "Head").glob("tracks-*.npz")
+    assert settings.tracks == f"//gmtalker/Head/{made.name}"
     assert command(["render", "--avatar", "ada", "--size", "512", "--save"]) == 0
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     settings = bpy.data.objects["Head"].gmtalker
@@ -142,3 +144,63 @@ def test_a_film_that_cannot_be_written_leaves_nothing(command, voice, engine, av
     target.rmdir()
     assert sorted(p for p in tmp_path.rglob("*")) == before
     assert Path(blend).is_file()
+
+
+def test_saving_leaves_the_paths_of_others_alone(command, face, voice, engine, avatar, tmp_path):
+    import bpy
+
+    bpy.data.images.new("Map", 8, 8).save(filepath=str(tmp_path / "map.png"))
+    deliberate = bpy.data.images.load(str(tmp_path / "map.png"))
+    own = bpy.data.sounds.load(str(shutil.copy(voice, tmp_path / "own.wav")))
+    other = bpy.data.objects.new("Other", None)
+    bpy.context.scene.collection.objects.link(other)
+    deliberate.use_fake_user = own.use_fake_user = True
+    other.gmtalker.voice, other.gmtalker.tracks = str(voice), "//theirs/tracks.npz"
+    names = deliberate.name, own.name
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"), relative_remap=False)
+    assert command(["animate", str(voice), "--save"]) == 0
+    assert command(["render", "--save"]) == 0
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    assert bpy.data.images[names[0]].filepath == str(tmp_path / "map.png")
+    assert bpy.data.sounds[names[1]].filepath == str(tmp_path / "own.wav")
+    other, face = bpy.data.objects["Other"].gmtalker, bpy.data.objects["Face"].gmtalker
+    assert (other.voice, other.tracks) == (str(voice), "//theirs/tracks.npz")
+    assert face.voice == f"//{voice.name}"
+    assert face.tracks.startswith("//gmtalker/Face/tracks")
+
+
+def test_a_new_file_has_relative_strips(command, module, voice, engine, avatar, tmp_path):
+    import bpy
+
+    assert command(["animate", str(voice), "-o", str(tmp_path / "a.blend")]) == 0
+    assert command(["render", "--save"]) == 0
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    strips = {s.type: s for s in module("gmtalker_addon.blender_compat").all_strips(bpy.context.scene)}
+    assert strips["SOUND"].sound.filepath == f"//{voice.name}"
+    assert strips["IMAGE"].directory.startswith("//gmtalker/Head/frames-ada-")
+    assert bpy.data.objects["Head"].gmtalker.voice == f"//{voice.name}"
+
+
+def test_a_copy_elsewhere_finds_the_same_files(command, face, module, voice, engine, avatar, tmp_path):
+    import bpy
+
+    mapping = module("gmtalker_addon.mapping")
+    mapping.save(mapping.match(*module("gmtalker_addon.character").names_of(face)), tmp_path / "m.json")
+    face.gmtalker.mapping, face.gmtalker.mapping_file = "CUSTOM", "//m.json"
+    other = bpy.data.objects.new("Other", None)
+    bpy.context.scene.collection.objects.link(other)
+    other.gmtalker.voice, other.gmtalker.avatar = "//theirs/a.wav", "//avatars/eva"
+    other.gmtalker.frames, other.gmtalker.mapping_file = str(tmp_path / "frames"), ""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    copies = tmp_path / "copies" / "new"
+    copies.mkdir(parents=True)
+    assert command(["animate", str(voice), "-o", str(copies / "b.blend")]) == 0
+    bpy.ops.wm.open_mainfile(filepath=str(copies / "b.blend"))
+    face, other = bpy.data.objects["Face"].gmtalker, bpy.data.objects["Other"].gmtalker
+    assert face.mapping_file == "//../../m.json"
+    assert face.tracks.startswith("//gmtalker/Face/tracks")
+    assert (copies / face.tracks[2:]).is_file()
+    assert (other.voice, other.avatar) == ("//../../theirs/a.wav", "//../../avatars/eva")
+    assert (other.frames, other.mapping_file) == (str(tmp_path / "frames"), "")
+    assert (other.output, face.output, face.avatar) == ("//gmtalker", "//gmtalker", "ada")
+    assert command(["render", "--save"]) == 0, "and from there it goes on"
