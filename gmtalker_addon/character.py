@@ -55,9 +55,21 @@ def resolve(owner: bpy.types.Object) -> Character:
                         "Pick another character, or load a mapping for its own names.")  # fmt: skip
     for block in found.action_owners:
         if block.library is not None:
-            raise UserError(f"'{block.name}' is linked from another file and cannot be animated.",
-                            "Make a library override of the character first.")  # fmt: skip
+            raise _linked(owner, block)
     return found
+
+
+def _linked(owner: bpy.types.Object, block: bpy.types.ID) -> UserError:
+    """What to do about it; Blender's override of a character leaves its meshes linked."""
+    if owner.override_library is None or not isinstance(block, bpy.types.Key):
+        return UserError(f"'{block.name}' is linked from another file and cannot be animated.",
+                         "Make a library override of the character first.")  # fmt: skip
+    mesh = block.user
+    user = next((o.name for o in bpy.data.objects if o.data == mesh and o.library is None), mesh.name)
+    return UserError(f"The override '{owner.name}' still has a linked mesh, '{mesh.name}', whose shape keys "
+                     "cannot be animated.",
+                     f"Override the mesh as well: select '{user}', and in the Object Data properties "
+                     "Shift-click the chain icon at the mesh's name.")  # fmt: skip
 
 
 def armature_of(owner: bpy.types.Object) -> bpy.types.Object | None:

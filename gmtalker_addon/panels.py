@@ -139,7 +139,7 @@ class GMTALKER_PT_generate(_CharacterPanel, bpy.types.Panel):
         column.prop(settings, "head_strength", text="Head Strength")
         column = layout.column(align=True)
         column.prop(settings, "smoothing")
-        column.prop(settings, "look_ahead")
+        column.prop(settings, "look_ahead", text="Ahead (ms)")
         layout.prop(settings, "use_range")
         if settings.use_range:
             column = layout.column(align=True)

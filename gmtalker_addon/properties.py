@@ -4,6 +4,7 @@
 No postponed annotations here: Blender reads them as properties.
 """
 
+import atexit
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,6 +32,8 @@ PART_ITEMS = (
 )
 PATH = {"ANIMATABLE"} | blender_compat.path_options()
 ALL_PARTS = {item[0] for item in PART_ITEMS}
+OVERRIDE = {"LIBRARY_OVERRIDABLE"}
+"""On the group and on its members: else what is set on a library override is gone after a reload."""
 
 
 def _weight(name: str) -> Any:
@@ -191,6 +194,22 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
 
 
 GMTALKER_character_settings.__annotations__ |= {name: _weight(name) for name in EMOTIONS}
+GMTALKER_character_settings.__annotations__ |= {
+    name: made.function(**made.keywords, override=OVERRIDE)
+    for name, made in GMTALKER_character_settings.__annotations__.items()
+}
+
+
+@bpy.app.handlers.persistent
+def _open_references(*_: Any) -> None:
+    """Give the linked object behind each override its settings too, in memory.
+
+    Since 5.0 Blender saves members only where both have the group, and nothing at all where the
+    library was saved without this add-on. Reading the group makes it.
+    """
+    for obj in bpy.data.objects:
+        if obj.override_library and obj.override_library.reference:
+            obj.override_library.reference.gmtalker  # noqa: B018
 
 
 class GMTALKER_scene_settings(bpy.types.PropertyGroup):
@@ -212,10 +231,20 @@ CLASSES = (GMTALKER_character_settings, GMTALKER_scene_settings)
 
 
 def register() -> None:
-    bpy.types.Object.gmtalker = PointerProperty(type=GMTALKER_character_settings)
-    bpy.types.Scene.gmtalker = PointerProperty(type=GMTALKER_scene_settings)
+    bpy.types.Object.gmtalker = PointerProperty(type=GMTALKER_character_settings, override=OVERRIDE)
+    bpy.types.Scene.gmtalker = PointerProperty(type=GMTALKER_scene_settings)  # scenes have no overrides
+    bpy.app.handlers.save_pre.append(_open_references)
+    atexit.register(_forget_references)
 
 
 def unregister() -> None:
+    atexit.unregister(_forget_references)
+    _forget_references()
     del bpy.types.Scene.gmtalker
     del bpy.types.Object.gmtalker
+
+
+def _forget_references() -> None:
+    """A handler that outlives the interpreter hangs the exit of Blender's module."""
+    if _open_references in bpy.app.handlers.save_pre:
+        bpy.app.handlers.save_pre.remove(_open_references)
