@@ -22,7 +22,7 @@ from .errors import UserError
 from .files import WEIGHTS, check_writable, digest
 from .progress import Progress, silent
 from .protocol import AnimateParams
-from .tracks import FaceTracks, read_key
+from .tracks import FaceTracks, made_from
 
 if TYPE_CHECKING:
     from .models.expression import ExpressionModel
@@ -70,16 +70,16 @@ def animate_to_file(
     """
     check_writable(params.output)
     key = content_key(params, weights or WEIGHTS)
-    skipped = not overwrite and read_key(params.output) == key
+    there = None if overwrite else made_from(params.output, key)
     warnings: list[str] = []
-    if skipped:
-        tracks = FaceTracks.load(params.output)
+    if there is not None:
+        tracks = there
     else:
         tracks = animate(params, progress, weights=weights, warn=warnings.append)
         # Without a key the same call works, and warns, again.
         tracks.save(params.output, "" if warnings else key)
     return AnimateResult(
-        params.output, len(tracks), params.fps, tracks.start, skipped, tuple(warnings)
+        params.output, len(tracks), params.fps, tracks.start, there is not None, tuple(warnings)
     )
 
 

@@ -255,6 +255,16 @@ def read_key(path: str | os.PathLike[str]) -> str:
         return ""
 
 
+def made_from(path: str | os.PathLike[str], key: str) -> FaceTracks | None:
+    """The tracks in a file that was made from what ``key`` says; None without such a file, or if it is damaged."""
+    if read_key(path) != key:
+        return None
+    try:
+        return FaceTracks.load(path)
+    except UserError:
+        return None
+
+
 def _write_npz(file: Any, arrays: dict[str, Any], key: str) -> None:
     """Like ``np.savez_compressed``, with fixed time stamps: same tracks, same bytes."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

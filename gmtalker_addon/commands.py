@@ -322,7 +322,7 @@ class _Place:
         """Those of this character; all other paths are as their artist wants them."""
         scene = compat.sequencer_scene(bpy.context)
         for strip in sequencer.ours(scene, "voice", self.obj):
-            if strip.sound is not None and not strip.sound.filepath.startswith("//"):
+            if strip.sound is not None and strip.sound.users == 1 and not strip.sound.filepath.startswith("//"):
                 strip.sound.filepath = _relative(strip.sound.filepath)
         for strip in sequencer.ours(scene, "frames", self.obj):
             if not strip.directory.startswith("//"):

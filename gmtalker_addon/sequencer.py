@@ -95,7 +95,8 @@ def _new_sound(scene: bpy.types.Scene, owner: bpy.types.Object, path: Path, firs
         reason = str(error).strip().removeprefix("Error: ").rstrip(".")
         raise UserError(f"Blender cannot use the sound of '{path}' ({reason}).",
                         "Switch 'Add Sound' off, or convert the file to wav.") from error  # fmt: skip
-    strip.sound.filepath = relative(path)
+    if strip.sound.users == 1:  # from 5.2 on other strips may share it, and their artist's path
+        strip.sound.filepath = relative(path)
     mark(strip, "voice", owner)
     return strip
 

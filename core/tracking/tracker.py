@@ -29,7 +29,7 @@ from ..errors import ExitCode, UserError
 from ..files import check_writable, digest
 from ..head.model import HeadModel
 from ..progress import Progress, silent
-from ..tracks import FaceTracks, read_key
+from ..tracks import FaceTracks, made_from
 from . import mesh
 from .film import Film
 from .fit import POINTS, Rest, fit
@@ -82,11 +82,13 @@ def track_to_file(
     check_writable(output)
     said = {"film": digest(video), "fps": str(fps), "version": VERSION}
     key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    skipped = not overwrite and read_key(output) == key
-    tracks = FaceTracks.load(output) if skipped else track(video, fps, progress)
-    if not skipped:
+    there = None if overwrite else made_from(output, key)
+    if there is None:
+        tracks = track(video, fps, progress)
         tracks.save(output, key)
-    return TrackResult(tracks, int((~tracks.extra["tracked"].astype(bool)).sum()), skipped)
+    else:
+        tracks = there
+    return TrackResult(tracks, int((~tracks.extra["tracked"].astype(bool)).sum()), there is not None)
 
 
 def track(

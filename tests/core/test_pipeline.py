@@ -116,6 +116,12 @@ def test_a_rerun_skips_what_is_there_and_valid(
     assert not animate_to_file(
         replace(params, seed=1), weights=tiny_weights, overwrite=True
     ).skipped
+    whole = (tmp_path / "t.npz").read_bytes()
+    broken = bytearray(whole)
+    broken[len(whole) // 3] ^= 0xFF  # the key, at its end, is as it was
+    (tmp_path / "t.npz").write_bytes(broken)
+    assert not animate_to_file(replace(params, seed=1), weights=tiny_weights).skipped
+    assert (tmp_path / "t.npz").read_bytes() == whole
     (tmp_path / "t.npz").write_bytes(b"half a file")
     assert not animate_to_file(replace(params, seed=1), weights=tiny_weights).skipped
     assert read_key(tmp_path / "t.npz")
