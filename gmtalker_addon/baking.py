@@ -104,7 +104,16 @@ def _check_editable(character: Character) -> None:
 
 
 def _lay_rest(character: Character, key: bpy.types.Key, found: list[Channel]) -> None:
-    """One key at 0 for each driven shape, below all that is added."""
+    """One key at 0 for each driven shape, below all that is added; not over what the artist animates in the NLA."""
+    theirs = {
+        (curve.data_path, curve.array_index)
+        for track in (key.animation_data.nla_tracks if key.animation_data else ())
+        for played in track.strips if played.action is not None and not played.action.get(MARK)
+        for curve in compat.assigned_curves(played)
+    }  # fmt: skip
+    found = [c for c in found if (c.path, c.index) not in theirs]
+    if not found:
+        return
     strip = find_strip(key, REST)
     action = strip.action if strip else compat.new_action(f"{character.owner.name} rest", key)
     action[MARK] = REST

@@ -238,3 +238,21 @@ def test_a_shorter_take_leaves_the_line_that_lies_over_its_old_end(
     bake(face, make_tracks(40), first=1)
     frames = frames_of(curve(strips(face)["SPEECH", "Key"], '"jawOpen"].value'))
     assert frames == [*range(1, 41), *range(81, 131)]
+
+
+def test_what_the_artist_has_in_the_nla_is_added_to(face, scene, module, make_tracks, bake):
+    compat = module("gmtalker_addon.blender_compat")
+    key = face.data.shape_keys
+    action = compat.new_action("mine", key)
+    curve = compat.ensure_curve(action, 'key_blocks["jawOpen"].value', 0, "mine")
+    compat.write_keys(curve, np.array([1.0, 50.0]), np.array([0.25, 0.25]))
+    compat.new_nla_strip(key.animation_data_create().nla_tracks.new(), action, 1)
+    tracks = make_tracks(20)
+    for _ in range(2):
+        bake(face, tracks)
+        for frame in (1, 7, 20):
+            scene.frame_set(frame)
+            jaw = tracks.expression[frame - 1, tracks.expression_names.index("jawOpen")]
+            pucker = tracks.expression[frame - 1, tracks.expression_names.index("mouthPucker")]
+            assert key.key_blocks["jawOpen"].value == pytest.approx(min(1.0, 0.25 + jaw), abs=1e-4)
+            assert key.key_blocks["mouthPucker"].value == pytest.approx(pucker, abs=1e-4)
