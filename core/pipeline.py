@@ -70,16 +70,15 @@ def animate_to_file(
     """
     check_writable(params.output)
     key = content_key(params, weights or WEIGHTS)
-    there = None if overwrite else made_from(params.output, key)
+    tracks = None if overwrite else made_from(params.output, key)
+    skipped = tracks is not None
     warnings: list[str] = []
-    if there is not None:
-        tracks = there
-    else:
+    if tracks is None:
         tracks = animate(params, progress, weights=weights, warn=warnings.append)
         # Without a key the same call works, and warns, again.
         tracks.save(params.output, "" if warnings else key)
     return AnimateResult(
-        params.output, len(tracks), params.fps, tracks.start, there is not None, tuple(warnings)
+        params.output, len(tracks), params.fps, tracks.start, skipped, tuple(warnings)
     )
 
 

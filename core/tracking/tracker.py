@@ -82,13 +82,12 @@ def track_to_file(
     check_writable(output)
     said = {"film": digest(video), "fps": str(fps), "version": VERSION}
     key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    there = None if overwrite else made_from(output, key)
-    if there is None:
+    tracks = None if overwrite else made_from(output, key)
+    skipped = tracks is not None
+    if tracks is None:
         tracks = track(video, fps, progress)
         tracks.save(output, key)
-    else:
-        tracks = there
-    return TrackResult(tracks, int((~tracks.extra["tracked"].astype(bool)).sum()), there is not None)
+    return TrackResult(tracks, int((~tracks.extra["tracked"].astype(bool)).sum()), skipped)
 
 
 def track(

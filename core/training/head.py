@@ -7,8 +7,8 @@ come from it, and a resumed run goes on exactly where it was.
 What a part of the network is good for: ``core train head --renders SET --out DIR --steps 400 [--without PART]`` on
 1000 frames of GRID s1 (footage, 256 pixels), the card's figures of 200 held-out frames. Where parts of the head lie over
 each other on the texture, the network fits its frames sooner (loss .113 against .131) and others worse, teeth and
-brows of a face that the films never show are speckled, and a still face flickers. Without sittings all of them share
-textures, and with shoulders that stay still collar and coat are blurred.
+brows of a face that the films never show are speckled, and a still face flickers. Where sittings share their textures,
+hair is blurred and foreheads are blotched.
 
 ==================  ========  ======  ==============  =========  =======
 network             PSNR, dB  SSIM    mouth PSNR, dB  sharpness  flicker
@@ -191,7 +191,7 @@ class HeadTrainer:
         with safe_open(path, "pt") as file:
             said = file.metadata() or {}
         if said.get("training") != identity:
-            raise UserError(f"'{path}' is the state of another training: of another set, seed or network.",
+            raise UserError(f"'{path}' is the state of another training: of another set, seed, network or version.",
                             "Give another folder, or take the file away to train anew; "
                             "'core avatar from-video' does so with --overwrite.")  # fmt: skip
         state = load_file(path)

@@ -2,7 +2,7 @@
 """What of the learned textures no frame has shown, taken from what lies around it.
 
 A texel that training hardly saw keeps the random numbers that it began with. A voice or an artist then opens
-the mouth wider than the films did, and the teeth are speckled. How often a texel was seen says how far it is to
+the mouth wider than the frames did, and the teeth are speckled. How often a texel was seen says how far it is to
 be believed; the rest comes from its surroundings, near ones first (push and pull: Gortler et al. 1996, 3.4).
 """
 

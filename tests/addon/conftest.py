@@ -150,6 +150,22 @@ def strips(module: Any) -> Any:
 
 
 @pytest.fixture
+def push_down() -> Any:
+    """Make the object's action an NLA strip from frame 1 on, and return that."""
+
+    def push(obj: Any) -> Any:
+        data = obj.animation_data
+        action, slot = data.action, getattr(data, "action_slot", None)
+        data.action = None
+        strip = data.nla_tracks.new().strips.new("pushed down", 1, action)
+        if slot is not None:
+            strip.action_slot = slot
+        return strip
+
+    return push
+
+
+@pytest.fixture
 def voice(tmp_path: Path) -> Path:
     """Two seconds of a tone, in a file with spaces and other letters in its name."""
     path = tmp_path / "Stimme é 声.wav"

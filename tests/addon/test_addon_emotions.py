@@ -56,19 +56,13 @@ def test_drivers_are_followed(face, scene, sample):
     assert scene.frame_current == 42
 
 
-def test_nla_strips_are_followed(face, sample):
+def test_nla_strips_are_followed(face, sample, push_down):
     for frame, value in ((1, 0.0), (21, 1.0)):
         face.gmtalker.happy = value
         face.keyframe_insert("gmtalker.happy", frame=frame)
     for point in face_curves(face)[0].keyframe_points:
         point.interpolation = "LINEAR"
-    data = face.animation_data
-    action, slot = data.action, getattr(data, "action_slot", None)
-    data.action = None
-    strip = data.nla_tracks.new().strips.new("pushed down", 1, action)
-    if slot is not None:
-        strip.action_slot = slot
-    strip.frame_start_ui = 6
+    push_down(face).frame_start_ui = 6
     np.testing.assert_allclose(sample(1, 11)[10, HAPPY], 0.25, atol=1e-5)
 
 

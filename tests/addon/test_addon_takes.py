@@ -175,19 +175,6 @@ def drive_sadness(obj):
     driver.type, driver.expression = "SCRIPTED", "frame / 100"
 
 
-def push_down_joy(obj, last):
-    """An NLA strip with happiness rising from frame 1 to ``last``."""
-    for frame, value in ((1, 0.0), (last, 1.0)):
-        obj.gmtalker.happy = value
-        obj.keyframe_insert("gmtalker.happy", frame=frame)
-    data = obj.animation_data
-    action, slot = data.action, getattr(data, "action_slot", None)
-    data.action = None
-    strip = data.nla_tracks.new().strips.new("pushed down", 1, action)
-    if slot is not None:
-        strip.action_slot = slot
-
-
 def test_drivers_are_followed_to_the_end_of_a_file(ready, scene, tracks_of):
     scene.frame_end = 10
     drive_sadness(ready)
@@ -197,9 +184,12 @@ def test_drivers_are_followed_to_the_end_of_a_file(ready, scene, tracks_of):
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])
-def test_nla_strips_are_followed_to_the_end_of_a_file(ready, scene, module, tracks_of, monkeypatch, known):
+def test_nla_strips_are_followed_to_the_end_of_a_file(ready, scene, module, tracks_of, push_down, monkeypatch, known):
     scene.frame_end = 10
-    push_down_joy(ready, 41)
+    for frame, value in ((1, 0.0), (41, 1.0)):
+        ready.gmtalker.happy = value
+        ready.keyframe_insert("gmtalker.happy", frame=frame)
+    push_down(ready)
     if not known:
         monkeypatch.setattr(module("gmtalker_addon.voice"), "seconds", lambda path: None)
     ops().generate()
