@@ -31,7 +31,8 @@ _FFT = 512
 _WINDOW = 400
 _SCALE = 2 / (_FFT * 0.375 * _WINDOW)
 """makes the bins of a spectrum sum to the power of the samples; a Hann window holds 3/8 of it"""
-_LOW, _HIGH = 60.0, 7600.0
+LOWEST, HIGHEST = 60.0, 7600.0
+"""Hz that the mel bands span"""
 RANGE_DB = 60.0
 """dB under the speech level that are told apart"""
 _QUIETEST_DB = -70.0
@@ -48,7 +49,7 @@ def frame_count(samples: int) -> int:
 @lru_cache(maxsize=1)
 def _mel_basis() -> Array:
     """(MELS, FFT/2+1) triangular filters, each summing to 1, so that a band shows its mean power."""
-    basis = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_FFT, n_mels=MELS, fmin=_LOW, fmax=_HIGH)
+    basis = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_FFT, n_mels=MELS, fmin=LOWEST, fmax=HIGHEST)
     return np.asarray(basis / basis.sum(1, keepdims=True), np.float32)
 
 

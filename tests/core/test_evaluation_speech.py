@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,30 @@ def test_silence_is_judged_by_motion_and_opening():
     assert open_[1:3] == pytest.approx([0.05, 0.05], abs=0.01)
     assert open_[3] == 0
     assert math.isnan(silence.judged("x", [gap], [spoken([AA] * 120)])[0].value)
+
+
+def test_pauses_in_which_something_is_heard_are_no_silence():
+    rng, second = np.random.default_rng(0), 16000
+    samples = 0.001 * rng.standard_normal(4 * second).astype(np.float32)
+    samples[2 * second :] *= 200  # speech
+    samples[second : second + second // 4] *= 20  # a breath of a quarter of a second, 20 dB under it
+    clip = replace(spoken([SIL] * 100 + [AA] * 101), samples=samples)
+    heard = silence.audible(samples)
+    assert heard[52:60].all()
+    assert not heard[:48].any()
+    assert not heard[66:98].any()
+    gap = np.where(np.arange(201) < 100, 0.03, 0.1) + 0.02 * np.sin(np.arange(201))
+    (row,) = silence.judged("x", [gap], [clip])
+    assert math.isnan(row.value)
+    hum = 0.3 * np.sin(2 * np.pi * 100 * np.arange(second // 2) / second)
+    quiet = samples.copy()
+    quiet[second : second + second // 4] = 0.001 * rng.standard_normal(second // 4)
+    quiet[second : second + second // 2] += hum.astype(np.float32)
+    both = [clip, replace(clip, samples=quiet)]
+    still = gap * (np.arange(201) >= 100)
+    row = silence.judged("x", [gap, still], both)[0]
+    assert row.value < 0.05 < row.beside["all 2 pauses"] < row.beside["the 1 with a sound"]
+    assert row.note == "silent pauses: 1"
 
 
 def test_the_envelope_finds_what_loudness_did():
