@@ -129,6 +129,15 @@ def test_languages_of_synthesised_voices():
     assert not closures.synthesised("emodb-03")
 
 
+def test_a_film_that_is_late_is_late_for_the_texts_lips_too():
+    same = film.Likeness(*[1.0] * 10)
+    late = [same._replace(lag=by) for by in (-40.0, 0.0, 40.0, 80.0)]
+    rows = {r.figure: r for r in film.medians("x", late, [f._replace(lag=f.lag + 10) for f in late], (0, 0, 0))}
+    spread = rows["lag, interquartile range, ms"]
+    assert spread.value == 60
+    assert spread.beside == {"against the aligned text's lips": 0}
+
+
 def test_pauses_lose_their_ends_towards_speech_only():
     clip = spoken([SIL] * 30 + [AA] * 30 + [SIL] * 30 + [AA] * 10 + [SIL] * 15)
     first, second = silence.pauses(clip)  # the last is not over 0.3 s

@@ -20,7 +20,7 @@ from core.evaluation.speech.voices import Bench, Player, Split
 from core.measure import COLUMNS, measure
 from core.models.checkpoint import save_checkpoint
 from core.models.expression import ExpressionModel, tiny_expression_model
-from core.phones import KIND_NAMES
+from core.phones import KIND_NAMES, Phone
 from core.pipeline import animate
 from core.progress import silent
 from core.protocol import AnimateParams
@@ -124,7 +124,8 @@ def test_film_is_compared_clip_by_clip(small, monkeypatch):
 
     def tracked(_cache, speaker, _lips):
         names = ["00a01W0", "01a01W0"] if speaker == "s1" else ["y"]
-        return [TrackedClip(n, times, wave, -wave, wave, [], np.ones(30), True) for n in names]
+        said = [Phone("SIL", 0, 0.4), Phone("M", 0.4, 0.6), Phone("AA", 0.6, 1.4)]
+        return [TrackedClip(n, times, wave, -wave, wave, said, np.ones(30), True) for n in names]
 
     def sound(_path):
         return utterance("x", "x", 0).samples
@@ -140,6 +141,7 @@ def test_film_is_compared_clip_by_clip(small, monkeypatch):
     asked.split = split
     rows = {(r.heading.split(",")[0], r.figure): r for r in film.rows(asked)}
     assert rows["GRID s1", "r of the lip gap"].note == "1 clips"
+    assert rows["GRID s1", "lag, interquartile range, ms"].beside == {"against the aligned text's lips": 0}
     assert rows["GRID", "y: r"].beside.keys() == {"envelope", "recogniser"}
     assert rows["GRID", "r, median, beside simpler means"].value == rows["GRID", "y: r"].value
     asked.split = replace(split, test={"grid-s1": frozenset(["01a01W0"])})

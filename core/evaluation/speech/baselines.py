@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from ...audio import SAMPLE_RATE
 from ...errors import UserError
 from ...mouth import RATE
+from ...phones import Phone
 from ...training.data.grid import TrackedClip, read_phones
 from ...training.data.loudness import loudness
 from ...training.data.prepare import frame_times
@@ -94,6 +95,11 @@ def recognised(bench: Bench, name: str, samples: Samples) -> tuple[Array, Array]
         raise UserError(f"There are no recognised phones '{path}'.",
                         "Run core.training.data.recognise, in the environment "
                         "of core.training.data.align.") from None  # fmt: skip
+    return of_phones(bench, phones, samples)
+
+
+def of_phones(bench: Bench, phones: list[Phone], samples: Samples) -> tuple[Array, Array]:
+    """Gap and width at 50 Hz of the coarticulation model on phones whose times are known."""
     times = frame_times(samples)
     face = bench.player.seen(
         teach(Teacher.fitted(), bench.player.lips, times, phones, loudness(samples, times))
