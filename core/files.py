@@ -83,6 +83,23 @@ def read_npz(
     return arrays
 
 
+def read_made(
+    path: str | os.PathLike[str], hint: str, names: Iterable[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """The same, of a file that can be made again as ``hint`` says.
+
+    Raises:
+        UserError: missing, damaged, or without one of ``names``.
+
+    """
+    try:
+        return read_npz(path, names)
+    except FileNotFoundError:
+        raise UserError(f"There is no file '{path}'.", hint) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}' cannot be read: {error}.", hint) from error
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Find out before the work, not after it, that ``path`` cannot be written.
 

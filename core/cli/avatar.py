@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
                            told=lambda prepared: tell(films, prepared))  # fmt: skip
     best = max(made.curve, key=lambda point: point[2])
     note = " (was there already)" if made.skipped else ""
-    print(f"{args.output}: {best[0]} of {plan.steps} batches, held-out frames at {best[2]:.1f} dB{note}")
+    print(f"{args.output}: {best[0]} of {plan.steps} batches, held-out frames at {made.psnr:.1f} dB{note}")
     return 0
 
 

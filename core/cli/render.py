@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from ..errors import UserError
 from ..protocol import RenderParams
 from .numbers import natural, seed
 from .terminal import reporting
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, choices=(256, 512), default=256, help="pixels (256)")
     parser.add_argument("--seed", type=seed, default=0, help="same seed, same frames (0)")
     parser.add_argument("--into", default="", metavar="SET",
-                        help="paste the face into the film of this set of footage")  # fmt: skip
+                        help="paste the face into the first film of this set of footage (AVATAR.work/set-*)")  # fmt: skip
     parser.add_argument("--alpha", action="store_true",
                         help="write alpha too, for compositing, if the avatar has it")  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
@@ -29,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render; print where the frames are."""
+    if args.into and not (Path(args.into) / "set.json").is_file():
+        raise UserError(f"'{args.into}' is no set of footage.", "Give --into no film, but the folder 'set-...' that "
+                        "'core avatar from-video' made beside the avatar, in AVATAR.work.")  # fmt: skip
     from ..render import render
 
     params = RenderParams(

@@ -57,7 +57,9 @@ class Made:
     avatar: Avatar
     prepared: Prepared
     curve: tuple[tuple[int, float, float], ...]
-    """batches, training loss, PSNR of the judged held-out frames in dB"""
+    """batches, training loss, PSNR in dB of the judged held-out frames before `finish`"""
+    psnr: float
+    """dB, of the card's held-out frames as the avatar makes them"""
     skipped: bool
     """it was there already"""
 
@@ -144,8 +146,9 @@ def make_avatar(
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(exist_ok=True)
     said = {"steps": plan.steps, "batch": plan.batch, "seed": plan.seed, "set": data.folder.name}
-    if _is_made(out, folder, said):
-        return Made(load(out), prepared, tuple(read_curve(folder)), True)
+    there = _psnr_of_made(out, folder, said)
+    if there is not None:
+        return Made(load(out), prepared, tuple(read_curve(folder)), there, True)
     looks = prepared.looks
     usual = looks.config(data)
     sizes = usual if config is None else replace(
@@ -164,12 +167,13 @@ def make_avatar(
     keeper.judge(*_reached(folder, sizes))
     avatar = _write(request, data, out, sizes)
     best = max(keeper.curve, key=lambda point: point[2])
-    describe(avatar, data, replace(plan, steps=best[0]))
+    figures = describe(avatar, data, replace(plan, steps=best[0]))
+    assert figures is not None  # the keeper refuses a set without held-out frames
     with Image.open(out / "sheet.png") as frames:
         write_bytes(out / "sheet.png", with_curves(frames.convert("RGB"), keeper.curve))
     if keeper.curve[-1][0] >= plan.steps:
-        write_bytes(folder / MADE, json.dumps({**said, "key": avatar.key}).encode())
-    return Made(avatar, prepared, tuple(keeper.curve), False)
+        write_bytes(folder / MADE, json.dumps({**said, "key": avatar.key, "psnr": figures.psnr}).encode())
+    return Made(avatar, prepared, tuple(keeper.curve), figures.psnr, False)
 
 
 def _check(request: Request, out: Path, work: Path) -> None:
@@ -214,13 +218,14 @@ def read_curve(folder: Path) -> list[tuple[int, float, float]]:
     return [(int(s), float(a), float(b)) for s, a, b in json.loads((folder / CURVE).read_text())]
 
 
-def _is_made(out: Path, folder: Path, said: dict[str, object]) -> bool:
-    """Whether the avatar is there, whole, and of this training."""
+def _psnr_of_made(out: Path, folder: Path, said: dict[str, object]) -> float | None:
+    """Of the avatar, if it is there, whole, and of this training."""
     try:
         made = json.loads((folder / MADE).read_text())
-        return bool(made == {**said, "key": load(out).key})
-    except (OSError, ValueError, UserError):
-        return False
+        psnr = float(made["psnr"])
+        return psnr if made == {**said, "key": load(out).key, "psnr": psnr} else None
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None
 
 
 def _write(request: Request, data: RenderSet, out: Path, config: HeadConfig) -> Avatar:

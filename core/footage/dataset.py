@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from ..arkit import EMOTIONS
-from ..files import digest, write_bytes, written_beside
+from ..files import digest, read_npz, write_bytes, written_beside
 from ..progress import Progress, silent
 from ..raster import Camera
 from ..tracking.tracker import run_tracker
@@ -112,10 +112,8 @@ def prepare(request: Request, work: Path, progress: Progress = silent) -> Prepar
 def register(data: RenderSet, progress: Progress = silent) -> None:
     """Write where head and shoulders are in all frames that are there; not done again for the same frames."""
     path, numbers = data.folder / REGISTERED, list(data.numbers)
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as file:
-            if np.array_equal(file["numbers"], numbers):
-                return
+    if path.is_file() and np.array_equal(read_npz(path, ["numbers"])["numbers"], numbers):
+        return
     looks = Looks.of(data)
     head = register_heads(data, looks, progress)
     found = {"numbers": np.array(numbers, np.float32), "head_rotation": head.rotation,
@@ -129,17 +127,24 @@ def register(data: RenderSet, progress: Progress = silent) -> None:
 def scan_all(
     films: Sequence[Path], hashes: Sequence[str], folder: Path, progress: Progress
 ) -> list[Scan]:
-    """A scan of each film, from the folder where it is there."""
+    """A scan of each film, from the folder where it is there, whole."""
     folder.mkdir(parents=True, exist_ok=True)
     places = [folder / f"{SCAN_VERSION}-{hash_[:16]}.npz" for hash_ in hashes]
-    todo = [(str(f.absolute()), str(p.absolute())) for f, p in zip(films, places) if not p.is_file()]
+    scans = {place: scan for place in places if (scan := _kept_scan(place)) is not None}
+    todo = {place: film for film, place in zip(films, places) if place not in scans}
     if todo:
-        _in_tracker("scan", todo, "faces", progress)
-    scans = []
-    for place in places:
-        with np.load(place, allow_pickle=False) as file:
-            scans.append({name: file[name] for name in file.files})
-    return scans
+        plan = [(str(film.absolute()), str(place.absolute())) for place, film in todo.items()]
+        _in_tracker("scan", plan, "faces", progress)
+        scans |= {place: read_npz(place) for place in todo}
+    return [scans[place] for place in places]
+
+
+def _kept_scan(place: Path) -> Scan | None:
+    """What there is of a scan; None where it is missing or damaged."""
+    try:
+        return read_npz(place)
+    except (OSError, ValueError):
+        return None
 
 
 def sight_of(piece: Piece, scan: Scan, camera: Camera, size: int) -> Sight:

@@ -37,6 +37,9 @@ _TO_709: Final = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
 """BT.2020 to BT.709 primaries, linear light (ITU-R BT.2087, annex 2)."""
+_THREADS: Final = 1
+"""That convert a picture. PyAV's rows lie end to end and swscale writes whole vectors, beyond a row's end into the next
+one: with more threads, another may have written that row already."""
 
 
 class Reel:
@@ -96,11 +99,11 @@ class Reel:
     def _upright(self, picture: Any, rotation: float) -> Image:
         aspect = self._stream.sample_aspect_ratio or 1
         if aspect != 1:
-            picture = picture.reformat(width=widened(picture.width, aspect))
+            picture = picture.reformat(width=widened(picture.width, aspect), threads=_THREADS)
         if self.curve in (PQ, HLG):
-            image = to_srgb(picture.to_ndarray(format="yuv444p16le"), self.curve)
+            image = to_srgb(picture.to_ndarray(format="yuv444p16le", threads=_THREADS), self.curve)
         else:
-            image = picture.to_ndarray(format="rgb24")
+            image = picture.to_ndarray(format="rgb24", threads=_THREADS)
         return turned(image, rotation)
 
 

@@ -26,7 +26,7 @@ from scipy.spatial.transform import Rotation
 
 from ..arkit import EMOTIONS
 from ..errors import ExitCode, UserError
-from ..files import check_writable, digest
+from ..files import check_writable, digest, read_npz
 from ..head.model import HeadModel
 from ..progress import Progress, silent
 from ..tracks import FaceTracks, made_from
@@ -185,8 +185,7 @@ def film_points(video: str | os.PathLike[str], progress: Progress = silent) -> F
     with tempfile.TemporaryDirectory(prefix="gmtalker-") as folder:
         points = Path(folder) / "points.npz"
         run_tracker(f"{__package__}.film", [str(Path(video).absolute()), str(points)], "faces", progress)
-        with np.load(points, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return read_npz(points)
 
 
 def tracker_python() -> Path:

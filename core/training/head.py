@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from ..avatars import Avatar, AvatarCard, load, save_avatar
 from ..cli.numbers import positive, seed
 from ..errors import Cancelled, UserError
-from ..evaluation.head import evaluate, sheet, table
+from ..evaluation.head import HeadFigures, evaluate, sheet, table
 from ..files import digest, write_bytes
 from ..models.head import HeadConfig, HeadNetwork
 from ..precision import autocast
@@ -320,8 +320,9 @@ def finish(network: HeadNetwork, data: RenderSet) -> None:
     sharpen(network.eval(), data)
 
 
-def describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:
-    """Puts the figures and the sheet beside the avatar, if frames were held out."""
+def describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> HeadFigures | None:
+    """Puts the figures and the sheet beside the avatar, if frames were held out, and returns the figures."""
+    figures = None
     training, held = data.split()
     lines = [f"# {avatar.card.name}", "", avatar.card.source, avatar.card.consent, avatar.card.credits,
              "", f"StyleUNet and emotion mapping network of {avatar.config.resolution} pixels, trained "
@@ -334,6 +335,7 @@ def describe(avatar: Avatar, data: RenderSet, plan: HeadTraining) -> None:
         few = np.linspace(0, len(truth) - 1, min(_SHOWN, len(truth))).round().astype(int)
         write_bytes(avatar.folder / "sheet.png", sheet(truth[few], made[few], columns))
     write_bytes(avatar.folder / "card.md", ("\n".join(lines) + "\n").encode())
+    return figures
 
 
 def _parser() -> argparse.ArgumentParser:

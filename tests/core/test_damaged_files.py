@@ -16,11 +16,13 @@ import pytest
 
 from core.arkit import EMOTIONS, EXPRESSION_NAMES
 from core.errors import ExitCode, UserError
-from core.files import read_npz
+from core.files import read_made, read_npz
 from core.head.model import HeadModel
+from core.lips import LipMap
 from core.raster import Camera
 from core.toy_head import write_toy_head
 from core.tracks import FaceTracks, read_key
+from core.training.data import clips, facegood, grid
 from core.training.head_data import load_set, write_design
 from core.training.head_poses import PoseDesign
 
@@ -137,6 +139,19 @@ def test_what_is_no_such_archive_is_refused_everywhere(folder: Path, content: by
         (folder / name).write_bytes(content)
         refused(load_set, folder, folder / name)
         (folder / name).write_bytes(good)
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "half", "npy"])
+def test_a_training_cache_that_is_damaged_is_refused(tmp_path: Path, kind: str) -> None:
+    for name, load in (
+        ("prepared.npz", clips.read),
+        ("tracked/s1/clip.npz", lambda _: grid.tracked_clips(tmp_path, "s1", LipMap.from_head())),
+        ("facegood/curves_arkit_30fps.npz", lambda _: list(facegood.recordings(tmp_path, LipMap.from_head()))),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(NOT_ARCHIVES[kind])
+        refused(load, path)
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
@@ -304,3 +319,11 @@ def test_reading_an_npz_in_whole_and_in_part(tmp_path: Path) -> None:
         read_npz(path, ["c"])
     with pytest.raises(FileNotFoundError):
         read_npz(tmp_path / "none.npz")
+
+
+def test_a_file_that_can_be_made_again_says_how(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    assert refused(lambda p: read_made(p, "Make it."), path).endswith("Make it.")
+    np.savez(path, a=np.arange(3))
+    assert read_made(path, "Make it.")["a"].tolist() == [0, 1, 2]
+    assert refused(lambda p: read_made(p, "Make it.", ["b"]), path).endswith("Make it.")

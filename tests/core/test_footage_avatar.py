@@ -9,6 +9,7 @@ import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from PIL import Image
 from core.avatars import load
 from core.cli import main
 from core.errors import Cancelled, UserError
+from core.evaluation.head import evaluate
+from core.files import read_npz
 from core.footage.avatar import BEST, CURVE, Keeper, make_avatar
 from core.footage.dataset import Request, prepare
 from core.models.head import TINY
@@ -128,6 +131,17 @@ def test_a_set_is_made_once(home: Path, asked: Request, work: Path) -> None:
     assert {p.name: p.read_bytes() for p in data.folder.glob("*.*")} == before
 
 
+def test_a_damaged_scan_is_made_again(home: Path, asked: Request, work: Path) -> None:
+    before = prepare(asked, work).data
+    place = next((work / "scans").iterdir())
+    good = place.read_bytes()
+    for content in (b"", b"no archive", good[: len(good) // 2]):
+        place.write_bytes(content)
+        assert prepare(asked, work).data.folder == before.folder
+    assert calls(home) == ["scan"] * 3
+    assert sorted(read_npz(place)) == sorted(scan(1))
+
+
 def test_more_frames_are_another_set(home: Path, asked: Request, work: Path) -> None:
     few = prepare(asked, work).data
     more = prepare(replace(asked, frames=30), work).data
@@ -154,15 +168,36 @@ def test_an_avatar_is_made_and_goes_on(
     made = make_avatar(asked, out, work, PLAN, config=TINY)
     assert [point[0] for point in made.curve] == [2, 4, 6]
     assert not made.skipped
-    assert (out / "card.md").read_text().startswith("# me")
+    card = (out / "card.md").read_text()
+    assert card.startswith("# me")
+    assert f"| {made.psnr:.3f} |" in card
+    assert made.psnr == evaluate(load(out), made.prepared.data)[0].psnr
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.height > 2 * SIZE
     elsewhere = Path(shutil.copytree(fitted, tmp_path / "elsewhere"))
     whole = make_avatar(asked, tmp_path / "out/other", elsewhere, PLAN, config=TINY)
     assert whole.avatar.key == made.avatar.key
-    assert make_avatar(asked, out, work, PLAN, config=TINY).skipped
+    again = make_avatar(asked, out, work, PLAN, config=TINY)
+    assert again.skipped
+    assert again.psnr == made.psnr
     assert not make_avatar(asked, out, work, PLAN, config=TINY, overwrite=True).skipped
     assert load(out).key == made.avatar.key
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+def test_the_figure_of_what_is_written_is_told(
+    skipped: bool, asked: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    curve = ((2, 0.5, 28.0), (4, 0.4, 27.0))
+    made = SimpleNamespace(curve=curve, psnr=31.24, skipped=skipped)
+    monkeypatch.setattr("core.footage.avatar.make_avatar", lambda *_, **__: made)
+    consent = tmp_path / "consent.txt"
+    consent.write_text("I agree.")
+    words = ["avatar", "from-video", str(asked.films[0]), "-o", str(tmp_path / "me"), "--steps", "6"]
+    assert main([*words, "--consent", str(consent)]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 6 batches, held-out frames at 31.2 dB" in told
+    assert ("already" in told) == skipped
 
 
 def test_the_clock_ends_the_training(asked: Request, work: Path, tmp_path: Path) -> None:

@@ -52,10 +52,44 @@ from pathlib import Path
 import av, numpy as np
 from core.footage.scan import scan
 from core.errors import UserError
-from core.tracking.pictures import opened
+from core.tracking.pictures import PQ, opened, to_srgb
 
 folder = Path(sys.argv[1])
 size = 96
+
+
+def noise(name, codec, aspect):
+    # A film of high dynamic range whose rows end within a vector; what is seen in it, read again and again.
+    random = np.random.default_rng(0)
+    with av.open(str(folder / name), "w") as film:
+        stream = film.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 72, size, "yuv420p10le"
+        stream.codec_context.color_trc, stream.codec_context.sample_aspect_ratio = PQ, aspect
+        for index in range(12):
+            picture = av.VideoFrame(72, size, "yuv420p10le")
+            picture.pts = index
+            for plane in picture.planes:
+                values = random.integers(200, 800, (plane.height, plane.line_size // 2))
+                plane.update(values.astype(np.uint16).tobytes())
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode())
+    seen = []
+    for _ in range(12):
+        with opened(folder / name) as reel:
+            seen.append(np.array([image for image, _ in reel]))
+            assert reel.curve == PQ
+    return seen
+
+
+def aligned(picture):
+    # The same picture by filters, whose rows have room at their ends.
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(width=picture.width, height=picture.height, format=picture.format, time_base=Fraction(1, 25)),
+        graph.add("scale", "flags=bilinear"), graph.add("format", "yuv444p16le"), graph.add("buffersink"),
+    ).configure()
+    graph.vpush(picture)
+    return to_srgb(graph.vpull().to_ndarray(), PQ)
 
 
 def write(name, count, draw, codec="mpeg4", form="yuv420p", options=None, stamps=None):
@@ -97,6 +131,13 @@ with opened(write("whole.mp4", 12, bar)) as reel:
 stamps = [0, 40, 80, 160, 200, 320]
 with opened(write("uneven.mkv", 6, bar, "ffv1", "yuv444p", stamps=stamps)) as reel:
     said["times"] = [round(1000 * at) for _, at in reel]
+for name, codec, aspect in (("bright.mkv", "ffv1", 1), ("wide.mkv", "libx264", Fraction(10, 9))):
+    seen = noise(name, codec, aspect)
+    said[name] = [seen[0].shape, len({images.tobytes() for images in seen})]
+    if aspect == 1:
+        with av.open(str(folder / name)) as film:
+            apart = seen[0].astype(int) - [aligned(picture) for picture in film.decode(video=0)]
+            said["apart"] = int(np.abs(apart).max())
 nobody = scan(str(write("nobody.mp4", 6, bar)), lambda done, total: None)
 said["nobody"] = [bool(np.isnan(nobody["points"]).all()), nobody["faces"].tolist(), len(nobody["change"])]
 (folder / "junk.mp4").write_bytes(b"no film" * 100)
@@ -135,6 +176,12 @@ def test_fields_are_woven(said: dict[str, object]) -> None:
 
 def test_pictures_keep_their_own_times(said: dict[str, object]) -> None:
     assert said["times"] == [0, 40, 80, 160, 200, 320]
+
+
+def test_pictures_are_the_same_each_time(said: dict[str, object]) -> None:
+    assert said["bright.mkv"] == [[12, 96, 72, 3], 1]
+    assert said["wide.mkv"] == [[12, 96, 80, 3], 1]
+    assert said["apart"] == 0
 
 
 def test_a_film_of_nobody_is_scanned(said: dict[str, object]) -> None:

@@ -117,3 +117,6 @@ def test_tracked_films_come_back_as_faces_with_their_emotion(mead_folder: Path, 
     angry = found["M003_angry_3_001"]
     assert (angry.fps, len(angry)) == (30, 10)
     assert np.array_equal(angry.emotion[0], np.eye(8)[EMOTIONS.index("angry")])
+    target.write_bytes(b"no archive")
+    with pytest.raises(UserError, match=r"cannot be read.*track again"):
+        list(faces(records, tmp_path / "cache"))

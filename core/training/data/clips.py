@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...audio import SAMPLE_RATE
+from ...files import read_made
 from ...mouth import RATE
 
 Samples = npt.NDArray[np.float32]
 UNKNOWN_KIND: Final = -1
+_ARRAYS: Final = ("name", "speaker", "held_out", "count", "samples", "mouth", "kind", "awake", "closed")
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,13 @@ def write(target: Path, clips: list[Clip]) -> None:
 
 
 def read(path: Path) -> list[Clip]:
-    """The clips of a prepared corpus."""
-    with np.load(path, allow_pickle=False) as file:
-        data = {n: file[n] for n in file.files}
+    """The clips of a prepared corpus.
+
+    Raises:
+        UserError: missing or damaged.
+
+    """
+    data = read_made(path, "Take it away and run core.training.data.prepare again.", _ARRAYS)
     clips, sample, frame = [], 0, 0
     for i, count in enumerate(data["count"]):
         frames = int(count) // (SAMPLE_RATE // RATE) + 1

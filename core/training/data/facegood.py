@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...audio import load
+from ...files import read_made
 from ...lips import INDEX, LipMap
 from .clips import Clip, frame_times
 from .lips import compose
@@ -55,8 +56,7 @@ def to_head(curves: Array, awake: Array, lips: LipMap) -> Array:
 
 def recordings(data: Path, lips: LipMap) -> Iterator[Clip]:
     """All recordings; phones and closures are not known."""
-    with np.load(data / "facegood/curves_arkit_30fps.npz", allow_pickle=False) as opened:
-        file = {n: opened[n] for n in opened.files}
+    file = read_made(data / "facegood/curves_arkit_30fps.npz", "Put it there again, as it came.")
     for path in sorted((data / "facegood").glob("*.flac")):
         clip = unlabelled(path.stem, "facegood-1114", load(path))
         curves = captured(file, path.stem, frame_times(clip.samples))

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...arkit import EMOTIONS
+from ...files import read_made
 from ...tracks import FaceTracks
-from .grid import held_out_names
+from .grid import TRACK_AGAIN, held_out_names
 
 LOST: Final = 0.1
 """A film with more frames without a face than this is dropped."""
@@ -78,8 +79,7 @@ def faces(records: Iterable[Record], cache: Path) -> Iterator[tuple[Record, Face
         for record in group:
             path = cache / record.tracked
             if path.exists():
-                with np.load(path, allow_pickle=False) as file:
-                    film = {n: file[n] for n in file.files}
+                film = read_made(path, TRACK_AGAIN)
                 if np.isnan(film["points"][:, 0, 0]).mean() <= LOST:
                     films[record] = film
         if films:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...arkit import EXPRESSION_NAMES
+from ...files import read_made
 from ...lips import LipMap
 from ...phones import Phone, from_arpabet, spread
 from .teacher import rest
@@ -25,6 +26,8 @@ _CORNERS: Final = (61, 291)
 _NOSE, _CHIN = 1, 152
 _LOST = 0.1
 """a clip with more lost frames than this is dropped"""
+TRACK_AGAIN: Final = "Take it away and run core.training.data.track again."
+"""How points in the training cache are made again."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,9 @@ def tracked_clips(cache: Path, speaker: str, lips: LipMap) -> list[TrackedClip]:
     corpus = {"s1": "grid_s1", "other": "grid_other"}[speaker]
     measured = {}
     for path in paths:
-        with np.load(path, allow_pickle=False) as file:
-            points, times = file["points"], file["times"]
-        if np.isnan(points[:, 0, 0]).mean() <= _LOST:
-            measured[path.stem] = (times, lip_measures(points))
+        film = read_made(path, TRACK_AGAIN, ("points", "times"))
+        if np.isnan(film["points"][:, 0, 0]).mean() <= _LOST:
+            measured[path.stem] = (film["times"], lip_measures(film["points"]))
     # What counts as closed, as rest and as an open jaw is the speaker's own (of one clip for others).
     groups = [list(measured)] if speaker == "s1" else [[n] for n in measured]
     clips = []
