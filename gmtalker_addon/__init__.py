@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Blender side: properties, operators, panel and commands.
 
-Long work runs in the engine, a process of its own; an operator called from a button is modal, the
-same operator called from a script (``bpy.ops.gmtalker.generate()``) or without a window blocks
-until it is done. The scene changes only at the end, so that a cancelled job leaves no trace.
+Long work runs in the engine, a process of its own; an operator called from a button returns at once
+and its result arrives later, as an undo step of its own; the same operator called from a script
+(``bpy.ops.gmtalker.generate()``) or without a window blocks until it is done. The scene changes only
+at the end, so that a cancelled job leaves no trace.
 
 Properties of the character, ``object.gmtalker`` (an armature or a mesh with shape keys)
     ``neutral angry contempt disgusted fear happy sad surprised``  0..1, ``intensity`` 0..1:

@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 
 from . import commands, operators, panels, preferences, properties
+from .operators import base
 from .session import session
 
 CLASSES = (*preferences.CLASSES, *properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
@@ -21,6 +22,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     properties.register()
     _command.append(bpy.utils.register_cli_command("gmtalker", commands.main))
+    bpy.app.handlers.load_post.append(base.abandon)
     atexit.register(_leave)
 
 
@@ -35,5 +37,9 @@ def unregister() -> None:
 def _leave() -> None:
     """End the engine with Blender, and take away what must not outlive the interpreter."""
     session.close()
+    if bpy.app.timers.is_registered(base.watch):
+        bpy.app.timers.unregister(base.watch)
+    if base.abandon in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(base.abandon)
     while _command:
         bpy.utils.unregister_cli_command(_command.pop())

@@ -23,6 +23,8 @@ class Task(Protocol):
     """Gathers, asks for a job, and applies its result; the scene changes only in ``finish``."""
 
     title: str
+    undoable: bool
+    """whether ``finish`` changes the .blend"""
 
     def begin(self) -> Job: ...
     def finish(self, result: dict[str, Any]) -> str: ...
@@ -120,7 +122,7 @@ class Session:
             self.job.cancel()
 
     def abandon(self) -> None:
-        """Give the running task up at once: its window or its file is going away."""
+        """Give the running task up at once: its file or Blender is going away."""
         if self.job is not None:
             self.job.close()
         self._end(Cancelled())

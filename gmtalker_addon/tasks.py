@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import bpy
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .jobs import Job
+
+_T = TypeVar("_T", bpy.types.Object, bpy.types.Scene)
 
 KEEP_DAYS = 7
 """How long the frames of a broken render wait for the next try."""
@@ -60,12 +62,19 @@ def limits(obj: bpy.types.Object) -> tuple[int, int] | None:
     return settings.range_start, settings.range_end
 
 
-def _target(name: str) -> bpy.types.Object:
-    """The character, looked up again: an undo or a deletion may have come between."""
-    obj = bpy.data.objects.get(name)
-    if obj is None:
-        raise UserError(f"The character '{name}' is gone.", "Undo its deletion, and run it again.")
-    return obj
+class _Held(Generic[_T]):
+    """An object or a scene to be looked up again: an undo or another name may come between."""
+
+    def __init__(self, one: _T) -> None:
+        self._name, self._uid = one.name, one.session_uid
+        self._all = "scenes" if isinstance(one, bpy.types.Scene) else "objects"
+
+    def __call__(self) -> _T:
+        for one in getattr(bpy.data, self._all):
+            if one.session_uid == self._uid:
+                return one
+        what = "scene" if self._all == "scenes" else "character"
+        raise UserError(f"The {what} '{self._name}' is gone.", "Undo its deletion, and run it again.")
 
 
 def _check_output(folder: Path) -> None:
@@ -92,19 +101,20 @@ class Generate:
     """Voice and emotion curves to tracks, tracks to actions."""
 
     title = "Generate"
+    undoable = True
 
     def __init__(self, context: bpy.types.Context, obj: bpy.types.Object) -> None:
-        self.scene, self.sequencer = context.scene.name, compat.sequencer_scene(context).name
-        self.obj = obj.name
+        self.scene, self.sequencer = _Held(context.scene), _Held(compat.sequencer_scene(context))
+        self.obj = _Held(obj)
         self.folder: Path | None = None
 
     def begin(self) -> Job:
-        obj, scene = _target(self.obj), bpy.data.scenes[self.scene]
+        obj, scene = self.obj(), self.scene()
         character.resolve(obj)  # what cannot be baked need not be computed
         limits(obj)
         _check_output(output_folder(obj))
         settings = obj.gmtalker
-        strip_scene = bpy.data.scenes[self.sequencer]
+        strip_scene = self.sequencer()
         if settings.voice_source == "STRIP" or settings.add_sound:
             _check_rates(scene, strip_scene)
         self.fps = baking.scene_fps(scene)
@@ -153,7 +163,7 @@ class Generate:
         return str(path)
 
     def finish(self, result: dict[str, Any]) -> str:
-        obj = _target(self.obj)
+        obj = self.obj()
         made = Path(result["tracks"])
         tracks = FaceTracks.load(made)
         rig = character.resolve(obj)
@@ -168,7 +178,7 @@ class Generate:
         settings.tracks = sequencer.relative(target)
         message = " ".join([f"Baked {len(tracks)} frames on '{obj.name}'.", *result["warnings"]])
         if not self.voice.strip and settings.add_sound:
-            scene = bpy.data.scenes[self.sequencer]
+            scene = self.sequencer()
             try:
                 sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, len(tracks))
             except UserError as error:
@@ -208,16 +218,17 @@ class RenderFrames:
     """Tracks to photoreal frames, frames into the Sequencer."""
 
     title = "Render Frames"
+    undoable = True
 
     def __init__(self, context: bpy.types.Context, obj: bpy.types.Object) -> None:
-        self.scene, self.sequencer = context.scene.name, compat.sequencer_scene(context).name
-        self.obj = obj.name
+        self.scene, self.sequencer = _Held(context.scene), _Held(compat.sequencer_scene(context))
+        self.obj = _Held(obj)
         self.folder: Path | None = None
 
     def begin(self) -> Job:
-        obj = _target(self.obj)
+        obj = self.obj()
         settings = obj.gmtalker
-        scene, strip_scene = bpy.data.scenes[self.scene], bpy.data.scenes[self.sequencer]
+        scene, strip_scene = self.scene(), self.sequencer()
         self.fps = baking.scene_fps(scene)
         path = Path(bpy.path.abspath(settings.tracks))
         self.tracks = FaceTracks.load(path)
@@ -246,13 +257,13 @@ class RenderFrames:
         return session.worker().submit(self.title, "render", params)
 
     def finish(self, result: dict[str, Any]) -> str:
-        obj = _target(self.obj)
+        obj = self.obj()
         frames = [self.work / f"frame_{i + 1:06d}.png" for i in range(len(self.tracks))]
         missing = [f.name for f in frames if not f.is_file()]
         if missing:
             raise UserError(f"The engine left out {len(missing)} frames, the first is {missing[0]}.",
                             "Render again.")  # fmt: skip
-        scene = bpy.data.scenes[self.sequencer]
+        scene = self.sequencer()
         if self.work != self.target:
             _move_folder(self.work, self.target)
         if self.voice.strip:
@@ -302,6 +313,7 @@ class SetUpEngine:
     """The installer, with progress."""
 
     title = "Set Up Engine"
+    undoable = False
 
     def __init__(self, words: Sequence[str] = ()) -> None:
         self.words = words

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import textwrap
+from typing import TYPE_CHECKING
 
 import bpy
 
@@ -54,11 +55,9 @@ class Direct(Reasoned):
 class LongRunning(Reasoned):
     """An operator whose task runs in another process.
 
-    From a button it is modal; called from a script, or without a window, where timers do not
-    fire, it blocks.
+    From a button it returns at once, and :func:`watch` brings the result; called from a script, or
+    without a window, where timers do not fire, it blocks.
     """
-
-    _timer: Any = None
 
     def task(self, context: bpy.types.Context) -> Task:
         raise NotImplementedError
@@ -69,59 +68,80 @@ class LongRunning(Reasoned):
         try:
             session.start(self.task(context))
         except UserError as error:
-            return self._failed(context, error)
-        manager = context.window_manager
-        self._timer = manager.event_timer_add(TICK, window=context.window)
-        manager.modal_handler_add(self)
+            return self._failed(error)
+        if not bpy.app.timers.is_registered(watch):
+            bpy.app.timers.register(watch, first_interval=TICK, persistent=True)
         _redraw(context)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        if not session.busy:  # the add-on was switched off and on again
-            return self._leave(context, {"CANCELLED"})
-        try:
-            message = session.poll()
-        except UserError as error:
-            return self._leave(context, self._failed(context, error))
-        except Cancelled:
-            return self._leave(context, {"CANCELLED"})
-        except BaseException:
-            self._leave(context, set())
-            raise
-        _redraw(context)
-        if message is None:
-            return {"PASS_THROUGH"}
-        self.report({"INFO"}, message)
-        return self._leave(context, {"FINISHED"})
+        return {"FINISHED"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             self.report({"INFO"}, session.run(self.task(context)))
         except UserError as error:
-            return self._failed(context, error)
+            return self._failed(error)
         except Cancelled:
             self.report({"WARNING"}, session.message)
             return {"CANCELLED"}
         return {"FINISHED"}
 
-    def cancel(self, context: bpy.types.Context) -> None:
-        """Blender takes the operator away: another file is loaded, or the window closes."""
-        session.abandon()
-        self._leave(context, set())
-
-    def _failed(self, context: bpy.types.Context, error: UserError) -> set[str]:
+    def _failed(self, error: UserError) -> set[str]:
         session.say(str(error), failed=True)
         self.report({"ERROR"}, str(error))
         return {"CANCELLED"}
 
-    def _leave(self, context: bpy.types.Context, status: set[str]) -> set[str]:
-        if self._timer is not None:
-            context.window_manager.event_timer_remove(self._timer)
-            self._timer = None
+
+def watch() -> float | None:
+    """The timer of a running job; brings its result into the scene, as one undo step.
+
+    No modal operator, since Blender skips its auto-saves while one runs.
+    """
+    context, task = bpy.context, session.task
+    if task is None:  # given up for another file
+        return None
+    if _hands_full(context):
+        return TICK
+    message = None
+    try:
+        message = session.poll()
+    except (UserError, Cancelled):
+        pass  # the session tells
+    finally:
+        if not session.busy:
+            _conclude(context, task, changed=message is not None and task.undoable)
         _redraw(context)
-        return status
+    return TICK if session.busy else None
+
+
+def _hands_full(context: bpy.types.Context) -> bool:
+    """Whether the artist is amid a stroke or a transform, which an undo step would cut in two."""
+    running = (one for window in context.window_manager.windows for one in window.modal_operators)
+    return any(one.bl_options & {"BLOCKING", "UNDO"} for one in running)
+
+
+def _conclude(context: bpy.types.Context, task: Task, *, changed: bool) -> None:
+    with context.temp_override(window=context.window_manager.windows[0]):  # a timer has none
+        if changed:
+            # In a mesh's edit mode a step holds the whole file only if data-blocks came or went.
+            bpy.data.texts.remove(bpy.data.texts.new(task.title))
+            bpy.ops.ed.undo_push(message=task.title)
+        if session.failed:
+            _pop_up(context, task.title, session.message)
+
+
+def _pop_up(context: bpy.types.Context, title: str, text: str) -> None:
+    """Show an error where the artist works, who may have closed our panel."""
+
+    def draw(menu: bpy.types.UIPopupMenu, context: bpy.types.Context) -> None:
+        for line in textwrap.wrap(text, 80):
+            menu.layout.label(text=line)
+
+    context.window_manager.popup_menu(draw, title=title, icon="ERROR")
+
+
+@bpy.app.handlers.persistent
+def abandon(*_: object) -> None:
+    """Give the running job up: its file has been replaced by another."""
+    session.abandon()
 
 
 def _redraw(context: bpy.types.Context) -> None:

@@ -12,13 +12,17 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 import wave
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDON = "bl_ext.user_default.gmtalker"
@@ -215,3 +219,18 @@ def state_of(module: Any) -> Any:
         return strips, tracks, actions, values, files, settings, sounds, bpy.context.scene.frame_current
 
     return state
+
+
+@pytest.fixture
+def until_progress() -> Callable[[Any], None]:
+    """``until_progress(job)`` returns once it says how far it is."""
+
+    def wait(job: Any) -> None:
+        for _ in range(500):
+            assert job.poll() is None
+            if job.progress.total:
+                return
+            time.sleep(0.02)
+        raise AssertionError("no progress")
+
+    return wait

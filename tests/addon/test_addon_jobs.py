@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker's client without Blender's operators."""
+"""The worker's client, and where its engine is."""
 
 from __future__ import annotations
 
@@ -41,15 +41,6 @@ def params(module, tmp_path):
     )
 
 
-def until_progress(job):
-    for _ in range(500):
-        assert job.poll() is None
-        if job.progress.total:
-            return
-        time.sleep(0.02)
-    raise AssertionError("no progress")
-
-
 def test_a_job_reports_progress_and_its_result(worker, params, module):
     seen = []
     result = worker("well").submit("Animate", "animate", params).wait(seen.append)
@@ -66,7 +57,7 @@ def test_one_process_serves_many_jobs(worker, params):
     assert one.child.process.pid == pid
 
 
-def test_a_cancel_is_heard_and_the_worker_lives_on(worker, params, module):
+def test_a_cancel_is_heard_and_the_worker_lives_on(worker, params, module, until_progress):
     one = worker("slow")
     job = one.submit("Animate", "animate", params)
     until_progress(job)
@@ -76,7 +67,7 @@ def test_a_cancel_is_heard_and_the_worker_lives_on(worker, params, module):
     assert one.alive  # past CANCEL_TIMEOUT it would have been terminated
 
 
-def test_a_deaf_worker_is_ended_within_two_seconds(worker, params, module):
+def test_a_deaf_worker_is_ended_within_two_seconds(worker, params, module, until_progress):
     one = worker("deaf")
     job = one.submit("Animate", "animate", params)
     until_progress(job)

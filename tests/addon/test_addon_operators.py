@@ -29,7 +29,7 @@ def ops():
 
 
 def to_its_end(session):
-    """What the modal operator's timer does."""
+    """What the timer of a button does."""
     while session.poll() is None:
         time.sleep(0.01)
 

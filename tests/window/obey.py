@@ -28,9 +28,10 @@ def sidebar():
 
 
 def reach(path):
-    """What a dotted path from ``bpy`` leads to; ``scene`` and ``sidebar`` are short for ours."""
+    """What a dotted path from ``bpy`` leads to; ``window``, ``scene`` and ``sidebar`` are short for ours."""
     first, *rest = path.split(".")
-    thing = {"scene": window().scene, "sidebar": sidebar()}.get(first) or getattr(bpy, first)
+    ours = {"window": window(), "scene": window().scene, "sidebar": sidebar()}
+    thing = ours.get(first) or getattr(bpy, first)
     for name in rest:
         inside = isinstance(thing, bpy.types.bpy_prop_collection) and name in thing
         thing = thing[name] if inside else getattr(thing, name)
@@ -52,9 +53,9 @@ def put(path, value):
     view().tag_redraw()
 
 
-def call(path, **words):
+def call(path, how="EXEC_DEFAULT", **words):
     with bpy.context.temp_override(window=window(), area=view()):
-        return sorted(reach(path)(**words))
+        return sorted(reach(path)(how, **words))
 
 
 def possible(path):

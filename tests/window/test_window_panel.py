@@ -7,6 +7,7 @@ import os
 import time
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +89,10 @@ def actions(session: Session) -> list[str]:
     return [str(name) for name in session.ask("names", path="data.actions")]
 
 
+def step(session: Session, name: str) -> None:
+    session.ask("call", path="ops.ed.undo_push", message=name)
+
+
 def test_clicks_lead_from_a_voice_to_frames(
     session: Session, application: Application, panel: list[int]
 ) -> None:
@@ -110,6 +115,74 @@ def test_clicks_lead_from_a_voice_to_frames(
     frames = str(session.ask("value", path="scene.gmtalker.character.gmtalker.frames"))
     assert len(list(Path(frames).glob("frame_*.png"))) >= 28
     keep(session, "window-rendered")
+
+
+def test_an_artist_works_on_during_a_job_and_undoes_its_result(
+    session: Session, application: Application, panel: list[int]
+) -> None:
+    choose(session, speak(application, "voice.wav", 1.2))
+    place = "scene.gmtalker.character.location"
+    before = actions(session)
+    step(session, "before")
+    [generate] = wait_for_buttons(session, panel, 1)
+    session.click(*generate)
+    session.wait_for("possible", path=BUSY, limit=20)
+    for x in (1, 2):
+        session.ask("put", path=place, value=[x, 0, 0])
+        step(session, "Move")
+    session.ask("call", path="ops.ed.undo")
+    assert session.ask("names", path="window.modal_operators") == []
+    assert session.ask("possible", path=BUSY), "the job was over too soon for this test"
+    session.wait_for("possible", path=IDLE, limit=180)
+    assert actions(session) != before
+    session.ask("call", path="ops.ed.undo")
+    assert actions(session) == before
+    assert session.ask("value", path=place) == [1, 0, 0]
+    session.ask("call", path="ops.ed.redo")
+    assert actions(session) != before
+
+
+def test_a_result_waits_for_the_end_of_a_grab(
+    session: Session, application: Application, panel: list[int]
+) -> None:
+    choose(session, speak(application, "voice.wav", 1.2))
+    before = actions(session)
+    for value in ("PRESS", "RELEASE"):
+        session.ask("event", type="G", value=value, x=panel[0] - 300, y=SIZE[1] // 2)
+    session.wait_for("names", path="window.modal_operators", limit=10)
+    session.ask("call", path="ops.gmtalker.generate", how="INVOKE_DEFAULT")
+    session.wait_for("possible", path=BUSY, limit=20)
+    time.sleep(12)  # more than the job needs, where it is not held up
+    assert session.ask("names", path="window.modal_operators") == ["Move"]
+    assert actions(session) == before
+    for value in ("PRESS", "RELEASE"):
+        session.ask("event", type="ESC", value=value, x=panel[0] - 300, y=SIZE[1] // 2)
+    session.wait_for("possible", path=IDLE, limit=180)
+    assert actions(session) != before
+
+
+def test_an_error_pops_up_over_the_view(
+    session: Session, application: Application, panel: list[int]
+) -> None:
+    choose(session, speak(application, "voice.wav", 1.2))
+    [generate] = wait_for_buttons(session, panel, 1)
+    session.click(*generate)
+    session.wait_for("possible", path=BUSY, limit=20)
+    for name, value in (("range_start", 9), ("range_end", 5), ("use_range", True)):
+        session.ask("put", path=f"scene.gmtalker.character.gmtalker.{name}", value=value)
+    time.sleep(1)
+
+    def view() -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """The middle of the 3D view, with nothing in it that tells a name."""
+        return session.screen.picture()[SIZE[1] // 3 : SIZE[1] * 2 // 3, : panel[0]].copy()
+
+    before = view()
+    assert session.ask("possible", path=BUSY), "the job was over too soon for this test"
+    session.wait_for("possible", path=IDLE, limit=180)
+    time.sleep(1)
+    keep(session, "window-error")
+    assert "range goes from 9 to 5" in str(session.ask("value", path="scene.gmtalker.status"))
+    assert (view() != before).any(2).sum() > 5000
 
 
 def test_a_click_on_cancel_leaves_the_scene_as_it_was(
