@@ -192,6 +192,7 @@ class _Stage:
         for obj in self._meshes():
             borrowed.set(obj, show_only_shape_key=False)
         self._hold(self._driven(np.zeros((1, len(ARKIT_NAMES)), np.float32)))
+        self._rest = self._channels
         self.show(0)
         bpy.context.view_layer.update()
         self.axes = self._axes()
@@ -293,6 +294,8 @@ class _Stage:
 
     def take(self, params: sets.Params, scale: float) -> None:
         """Learn the rows to show; lengths in core metres, `scale` world units in one."""
+        self._channels = self._rest
+        self.show(0)  # motion is added to the delta transform as it is now
         turn, move = (params[f"asked_{name}"] for name in ASKED)
         driven = self._driven(params["arkit"], params["gaze"], turn, move, scale)
         owner = self.character.owner

@@ -15,7 +15,9 @@ import numpy as np
 
 from ..core.errors import UserError
 from . import blender_compat as compat
+from . import resting
 from .channels import PARTS, channels
+from .resting import MARK, REST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-MARK: Final = "gmtalker_part"
-"""The custom property of our actions: which part they hold."""
-REST: Final = "REST"
-"""A part below the others, in Blenders where the NLA does not begin at 0."""
 TAKES: Final = "gmtalker_takes"
 """The custom property of our actions: first frame, last frame, first frame, ... of each bake."""
 _HAIR: Final = 1e-2
@@ -93,7 +91,7 @@ def bake(
             # An owner that an older mapping drove is emptied, or both of them would move.
             if group or find_strip(owner, part):
                 _bake_owner(part, character, owner, group, frames, chosen, whole=limits is None)
-    _clear_idle_rest(character)
+    _trim_rest(character)
 
 
 def _check_editable(character: Character) -> None:
@@ -107,10 +105,9 @@ def _lay_rest(character: Character, key: bpy.types.Key, found: list[Channel]) ->
     """One key at 0 for each driven shape, below all that is added; not over what the artist animates in the NLA."""
     theirs = {
         (curve.data_path, curve.array_index)
-        for track in (key.animation_data.nla_tracks if key.animation_data else ())
-        for played in track.strips if played.action is not None and not played.action.get(MARK)
+        for played in resting.strips(key, ours=False)
         for curve in compat.assigned_curves(played)
-    }  # fmt: skip
+    }
     found = [c for c in found if (c.path, c.index) not in theirs]
     if not found:
         return
@@ -148,6 +145,7 @@ def _bake_owner(
         takes = [*others, (low, high)] if found else others
         action[TAKES] = [float(x) for take in takes for x in take]
     _drop_stale(owner, action, {(c.path, c.index) for c in found}, replaced)
+    resting.note(owner, action, {c.path for c in found})
     for channel in found:
         curve = compat.ensure_curve(action, channel.path, channel.index, channel.group)
         compat.write_keys(curve, times[chosen], channel.values[chosen], _outside(curve, replaced))
@@ -192,19 +190,19 @@ def _drop_stale(
     replaced: tuple[float, float],
 ) -> None:
     """Empty the span in curves that an older mapping drove."""
-    for curve in list(compat.curves(action)):
-        path, index = curve.data_path, curve.array_index
-        if (path, index) in driven:
-            continue
-        outside = _outside(curve, replaced)
-        rest = _rest_value(owner, path, index)
+    stale = [c for c in compat.curves(action) if (c.data_path, c.array_index) not in driven]
+    before = resting.before(owner, {c.data_path for c in stale})
+    for curve in stale:
+        path, outside = curve.data_path, _outside(curve, replaced)
+        rest = resting.base(owner, path)[curve.array_index]
         if np.allclose(compat.read_keys(curve)[1][outside], rest, atol=1e-6):
             compat.curves(action).remove(curve)
-            _rest(owner, path)
+            resting.put_back(owner, {path: before[path]})
         else:
             # Other takes are left, whose values must not reach into the span.
             ends = np.unique(replaced)
             compat.write_keys(curve, ends, np.full(len(ends), rest), outside)
+    resting.forget(action)
 
 
 def _outside(curve: bpy.types.FCurve, span: tuple[float, float]) -> npt.NDArray[np.bool_]:
@@ -245,12 +243,7 @@ def _fit(strip: bpy.types.NlaStrip, action: bpy.types.Action, shift: float) -> N
 
 def find_strip(owner: bpy.types.ID, part: str) -> bpy.types.NlaStrip | None:
     """Our strip of one part, wherever the artist has put it and whatever it is called."""
-    data = owner.animation_data
-    for track in data.nla_tracks if data else ():
-        for strip in track.strips:
-            if strip.action is not None and strip.action.get(MARK) == part:
-                return strip
-    return None
+    return next((s for s in resting.strips(owner, ours=True) if s.action[MARK] == part), None)
 
 
 def baked(character: Character) -> bool:
@@ -269,14 +262,21 @@ def clear(character: Character, parts: Iterable[str] = PARTS) -> int:
     for part in parts:
         for owner in character.action_owners:
             removed += _clear_owner(owner, part)
-    _clear_idle_rest(character)
+    _trim_rest(character)
     return removed
 
 
-def _clear_idle_rest(character: Character) -> None:
+def _trim_rest(character: Character) -> None:
+    """Leave nothing below what no part drives any more."""
     for key in character.keys:
-        if not any(find_strip(key, part) for part in PARTS):
-            _clear_owner(key, REST)
+        ours = resting.strips(key, ours=True)
+        driven = resting.driven(key)
+        for action in {s.action.name: s.action for s in ours if s.action[MARK] == REST}.values():
+            for curve in list(compat.curves(action)):
+                if curve.data_path not in driven:
+                    compat.curves(action).remove(curve)
+            if not len(compat.curves(action)):
+                _clear_owner(key, REST, action)
 
 
 def _clear_owner(owner: bpy.types.ID, part: str, only: bpy.types.Action | None = None) -> int:
@@ -286,7 +286,7 @@ def _clear_owner(owner: bpy.types.ID, part: str, only: bpy.types.Action | None =
     for track in list(data.nla_tracks) if data else ():
         ours = [s for s in track.strips
                 if s.action and s.action.get(MARK) == part and only in (None, s.action)]  # fmt: skip
-        paths = {(c.data_path, c.array_index) for s in ours for c in compat.assigned_curves(s)}
+        before = resting.before(owner, {c.data_path for s in ours for c in compat.assigned_curves(s)})
         actions = {s.action.name: s.action for s in ours}
         for strip in ours:
             track.strips.remove(strip)
@@ -296,37 +296,5 @@ def _clear_owner(owner: bpy.types.ID, part: str, only: bpy.types.Action | None =
         for action in actions.values():
             if not action.users:
                 bpy.data.actions.remove(action)
-        for path, _ in paths:
-            _rest(owner, path)
+        resting.put_back(owner, before)
     return removed
-
-
-def _rest(owner: bpy.types.ID, path: str) -> None:
-    """Blender leaves a property at its last animated value; put it back to rest."""
-    found = _property(owner, path)
-    if found is None:
-        return
-    target, rule = found
-    if isinstance(target, bpy.types.ShapeKey):
-        target.value = 0.0  # the default is 1 in 5.0
-    else:
-        setattr(target, rule.identifier, list(rule.default_array) if rule.is_array else rule.default)
-
-
-def _rest_value(owner: bpy.types.ID, path: str, index: int) -> float:
-    found = _property(owner, path)
-    if found is None or isinstance(found[0], bpy.types.ShapeKey):
-        return 0.0
-    _, rule = found
-    return float(rule.default_array[index] if rule.is_array else rule.default)
-
-
-def _property(owner: bpy.types.ID, path: str) -> tuple[bpy.types.bpy_struct, bpy.types.Property] | None:
-    """What holds the property and its definition; None where a shape or bone is gone."""
-    holder, _, name = path.rpartition(".")
-    try:
-        target = owner.path_resolve(holder) if holder else owner
-    except ValueError:
-        return None
-    rule = target.bl_rna.properties.get(name)
-    return (target, rule) if rule else None

@@ -221,6 +221,11 @@ def strip_trim(strip: Any) -> float:
     return float(strip.frame_offset_start + strip.animation_offset_start)
 
 
+def sound_offset(strip: Any) -> float:
+    """Seconds from where the content begins to where the sound does."""
+    return float(getattr(strip, "sound_offset", 0.0))
+
+
 def is_retimed(strip: Any) -> bool:
     return len(getattr(strip, "retiming_keys", ())) > 0
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import bpy
 import numpy as np
+from mathutils import Euler, Quaternion
 
 from ..core.arkit import ARKIT_NAMES, EXPRESSION_NAMES
 from ..core.errors import UserError
+from . import resting
 from .mapping import AXES
 
 if TYPE_CHECKING:
@@ -137,24 +139,38 @@ def _bone_rotation(character: Character, name: str, turn: Array) -> list[Channel
 
 
 def _object_motion(obj: bpy.types.Object, turn: Array, move: Array) -> list[Channel]:
-    """The delta transform, so that the object's own place and its animation stay as they are."""
+    """The delta transform, so that the object's own place and its animation stay as they are.
+
+    What the artist has set there turns and moves all of it.
+    """
     if obj.rotation_mode == "AXIS_ANGLE":
         raise UserError(f"'{obj.name}' turns by axis and angle, which has no layer for head motion.",
                         "Set its rotation mode to XYZ Euler or Quaternion.")  # fmt: skip
-    own = (obj.rotation_quaternion if obj.rotation_mode == "QUATERNION" else obj.rotation_euler).copy()
+    quaternion = obj.rotation_mode == "QUATERNION"
+    own = (obj.rotation_quaternion if quaternion else obj.rotation_euler).copy()
+    delta = resting.base(obj, "delta_rotation_quaternion" if quaternion else "delta_rotation_euler")
+    about = Quaternion(delta) if quaternion else Euler(delta, obj.rotation_mode).to_quaternion()
+    about.normalize()
     turned = np.array(own.to_matrix())
-    found = _rotation(obj, "delta_rotation", "Head", obj.rotation_mode, turn @ turned.T)
-    return found + _vector(obj, "delta_location", "Head", (move * np.array(obj.scale)) @ turned.T)
+    found = _rotation(obj, "delta_rotation", "Head", obj.rotation_mode, turn @ turned.T, about)
+    size = np.array(obj.scale) * np.array(obj.delta_scale)
+    move = (move * size) @ (np.array(about.to_matrix()) @ turned).T
+    return found + _vector(obj, "delta_location", "Head", resting.base(obj, "delta_location") + move)
 
 
-def _rotation(owner: bpy.types.ID, path: str, group: str, mode: str, turn: Array) -> list[Channel]:
-    """(T, 3) axis-angle vectors as whatever the property's rotation mode asks for."""
+def _rotation(
+    owner: bpy.types.ID, path: str, group: str, mode: str, turn: Array, about: Quaternion | None = None
+) -> list[Channel]:
+    """(T, 3) axis-angle vectors, and then the turn ``about``, as whatever the property's rotation mode asks for."""
     angle = np.linalg.norm(turn, axis=1)
     axis = np.divide(turn, angle[:, None], out=np.tile([0.0, 1.0, 0.0], (len(turn), 1)),
                      where=angle[:, None] > 1e-9)  # fmt: skip
     if mode == "AXIS_ANGLE":
         return _vector(owner, f"{path}_axis_angle", group, np.column_stack([angle, axis]))
     quaternions = np.column_stack([np.cos(angle / 2), axis * np.sin(angle / 2)[:, None]])
+    if about is not None:
+        w, x, y, z = about
+        quaternions = quaternions @ np.array([[w, x, y, z], [-x, w, z, -y], [-y, -z, w, x], [-z, y, -x, w]])
     if mode == "QUATERNION":
         return _vector(owner, f"{path}_quaternion", group, quaternions)
     return _vector(owner, f"{path}_euler", group, _eulers(quaternions, mode))

@@ -19,7 +19,7 @@ from bpy.props import (
 )
 
 from ..core.arkit import EMOTIONS
-from . import blender_compat, engine
+from . import blender_compat, engine, sequencer
 from .character import usable
 from .session import session
 
@@ -201,7 +201,12 @@ GMTALKER_character_settings.__annotations__ |= {
 
 
 @bpy.app.handlers.persistent
-def _open_references(*_: Any) -> None:
+def _before_saving(*_: Any) -> None:
+    _open_references()
+    _release_deleted()
+
+
+def _open_references() -> None:
     """Give the linked object behind each override its settings too, in memory.
 
     Since 5.0 Blender saves members only where both have the group, and nothing at all where the
@@ -210,6 +215,18 @@ def _open_references(*_: Any) -> None:
     for obj in bpy.data.objects:
         if obj.override_library and obj.override_library.reference:
             obj.override_library.reference.gmtalker  # noqa: B018
+
+
+def _release_deleted() -> None:
+    """Do not keep a deleted character in the file: our pointers count as its users.
+
+    Not sooner, for then an undo brings both back.
+    """
+    for scene in bpy.data.scenes:
+        if scene.library is None:
+            sequencer.release_deleted(scene)
+            if scene.gmtalker.character is not None and sequencer.is_deleted(scene.gmtalker.character):
+                scene.gmtalker.character = None
 
 
 class GMTALKER_scene_settings(bpy.types.PropertyGroup):
@@ -233,7 +250,7 @@ CLASSES = (GMTALKER_character_settings, GMTALKER_scene_settings)
 def register() -> None:
     bpy.types.Object.gmtalker = PointerProperty(type=GMTALKER_character_settings, override=OVERRIDE)
     bpy.types.Scene.gmtalker = PointerProperty(type=GMTALKER_scene_settings)  # scenes have no overrides
-    bpy.app.handlers.save_pre.append(_open_references)
+    bpy.app.handlers.save_pre.append(_before_saving)
     atexit.register(_forget_references)
 
 
@@ -246,5 +263,5 @@ def unregister() -> None:
 
 def _forget_references() -> None:
     """A handler that outlives the interpreter hangs the exit of Blender's module."""
-    if _open_references in bpy.app.handlers.save_pre:
-        bpy.app.handlers.save_pre.remove(_open_references)
+    if _before_saving in bpy.app.handlers.save_pre:
+        bpy.app.handlers.save_pre.remove(_before_saving)

@@ -39,6 +39,18 @@ def _is_ours(strip: Any, kind: str, owner: bpy.types.Object) -> bool:
     return holder == owner and text.startswith(f"{kind}:")
 
 
+def is_deleted(owner: bpy.types.Object) -> bool:
+    """Whether nothing but pointers such as ours keeps an object: the artist has no way to it."""
+    return not owner.users_collection and not owner.use_fake_user
+
+
+def release_deleted(scene: bpy.types.Scene) -> None:
+    """Let strips of deleted characters have the name only."""
+    for strip in compat.all_strips(scene):
+        if strip.get(OWNER) is not None and is_deleted(strip[OWNER]):
+            del strip[OWNER]
+
+
 def place_sound(
     scene: bpy.types.Scene, owner: bpy.types.Object, path: Path, first: int, length: int
 ) -> Any:

@@ -58,7 +58,7 @@ def of(obj: bpy.types.Object, scene: bpy.types.Scene, fps: Fraction, folder: Pat
         return Voice(path.absolute(), settings.frame_start)
     strip = _strip(scene, settings.voice_strip)
     begin, end = compat.strip_span(strip)
-    zero = _zero(strip)
+    zero = _zero(strip, fps)
     # A handle that was pulled out before the sound shows silence; a hair of room for its fraction.
     first = max(begin, math.ceil(zero - 1e-3))
     if first >= end:
@@ -83,7 +83,7 @@ def first_frame(obj: bpy.types.Object, scene: bpy.types.Scene, fps: Fraction, st
     """
     settings = obj.gmtalker
     from_file = settings.voice_source == "FILE"
-    zero = settings.frame_start if from_file else _zero(_strip(scene, settings.voice_strip))
+    zero = settings.frame_start if from_file else _zero(_strip(scene, settings.voice_strip), fps)
     return round(zero + start * fps)
 
 
@@ -110,9 +110,9 @@ def _strip(scene: bpy.types.Scene, name: str) -> Any:
     return strip
 
 
-def _zero(strip: Any) -> float:
+def _zero(strip: Any, fps: Fraction) -> float:
     """The scene frame where the strip's file begins, whether it is trimmed away or not."""
-    return compat.strip_span(strip)[0] - compat.strip_trim(strip)
+    return compat.strip_span(strip)[0] - compat.strip_trim(strip) + compat.sound_offset(strip) * float(fps)
 
 
 def _file(strip: Any, folder: Path) -> Path:

@@ -92,7 +92,7 @@ class GMTALKER_OT_bake(Direct, bpy.types.Operator):
 class GMTALKER_OT_clear(Direct, bpy.types.Operator):
     bl_idname = "gmtalker.clear"
     bl_label = "Clear"
-    bl_description = "Take away what the add-on has baked; your own keys stay"
+    bl_description = "Take away what the add-on has baked; your own keys stay, and what you had set comes back"
     bl_options = {"UNDO"}
     reason = staticmethod(validation.animating)
 

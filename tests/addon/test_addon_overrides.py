@@ -111,7 +111,7 @@ def test_the_add_on_takes_its_handler_away(extension, module):
     def ours():
         return [h.__name__ for h in bpy.app.handlers.save_pre if h.__module__ == properties.__name__]
 
-    assert ours() == ["_open_references"]
+    assert ours() == ["_before_saving"]
     properties.unregister()
     try:
         assert ours() == []

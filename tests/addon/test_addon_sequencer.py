@@ -155,6 +155,33 @@ def test_a_renamed_character_keeps_its_strips_and_another_of_its_name_has_none(
     assert place.film_span(scene, ada) == (1, 50, (16, 16))
 
 
+def test_a_deleted_character_is_not_saved_with_its_strips(place, scene, face, sound, pictures, tmp_path):
+    import bpy
+
+    strip = place.place_sound(scene, face, sound("a"), 1, 50)
+    place.place_frames(scene, face, pictures("a"), 1, strip)
+    kept = bpy.data.objects.new("Kept", face.data)
+    kept.use_fake_user = True
+    place.place_frames(scene, kept, pictures("b"), 101, None)
+    path = str(tmp_path / "a.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    assert scene.gmtalker.character == strip[place.OWNER] == face
+    bpy.ops.ed.undo_push(message="made")
+    scene.collection.objects.unlink(face)
+    bpy.ops.ed.undo_push(message="deleted")
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.ed.undo()
+    scene, face = bpy.context.scene, bpy.data.objects["Face"]
+    assert scene.gmtalker.character == face
+    assert len(place.ours(scene, "voice", face)) == len(place.ours(scene, "frames", face)) == 1
+    bpy.ops.wm.open_mainfile(filepath=path)
+    assert [obj.name for obj in bpy.data.objects] == ["Kept"]
+    scene = bpy.context.scene
+    assert scene.gmtalker.character is None
+    assert len(scene.sequence_editor.strips_all) == 3
+    assert len(place.ours(scene, "frames", bpy.data.objects["Kept"])) == 1
+
+
 def test_strips_of_older_versions_are_known_by_name(place, scene, face, pictures, compat):
     place.place_frames(scene, face, pictures("a"), 1, None)
     [strip] = compat.all_strips(scene)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,44 @@ def test_the_face_begins_with_the_sound_not_with_a_handle_before_it(ready, strip
     assert spoken() == (101, 150)
     ops().bake()
     assert spoken() == (101, 150)
+
+
+@pytest.mark.parametrize(
+    ("offset", "left", "first", "start"),
+    [(0.4, 101, 111, 0), (0.4, 121, 121, 0.4), (0.4, 81, 111, 0), (-0.4, 101, 101, 0.4), (-0.4, 81, 91, 0)],
+)
+def test_the_strips_own_offset_of_its_sound_is_heard_and_followed(
+    ready, strip, scene, module, spoken, tracks_of, tmp_path, offset, left, first, start
+):
+    import bpy
+
+    strip.sound_offset = offset
+    set_left(strip, left)
+    assert first_heard(tmp_path) == first
+    ops().generate()
+    assert tracks_of(ready).start == pytest.approx(start, abs=1e-6)
+    assert spoken() == (first, 150)
+    strip.sound_offset = 0
+    ops().bake()
+    assert spoken()[0] == first - round(offset * 25)
+    strip.sound_offset = offset
+    ops().render_frames()
+    compat = module("gmtalker_addon.blender_compat")
+    [frames] = [s for s in compat.all_strips(bpy.context.scene) if s.type == "IMAGE"]
+    assert compat.strip_span(frames) == (first, 151)
+
+
+def first_heard(folder):
+    """The frame where the Sequencer's sound begins."""
+    import bpy
+
+    bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 200
+    path = folder / "heard.wav"
+    bpy.ops.sound.mixdown(filepath=str(path), container="WAV", codec="PCM", format="S16")
+    with wave.open(str(path)) as file:
+        rate, channels = file.getframerate(), file.getnchannels()
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")[::channels]
+    return 1 + round(np.argmax(np.abs(samples.astype(int)) > 1000) / rate * 25)
 
 
 def test_a_strip_that_ends_before_its_sound_is_refused(ready, strip, module):

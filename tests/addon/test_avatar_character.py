@@ -38,7 +38,7 @@ def rigged(head: Any) -> Any:
 
 @pytest.fixture
 def mesh_only(rigged: Any) -> Any:
-    """A mesh with shape keys of other names and no armature, in an odd unit."""
+    """A mesh with shape keys of other names and no armature, in an odd unit, placed by its delta transform."""
     import bpy
 
     body = next(o for o in rigged.children if o.type == "MESH")
@@ -46,6 +46,7 @@ def mesh_only(rigged: Any) -> Any:
         body.modifiers.remove(modifier)
     body.parent = None
     body.scale, body.rotation_mode = (9.0, 9.0, 9.0), "QUATERNION"
+    body.delta_location, body.delta_rotation_quaternion = (1.0, -2.0, 3.0), (0.8, 0.0, 0.0, 0.6)
     bpy.data.objects.remove(rigged)
     for block in body.data.shape_keys.key_blocks[1:]:
         block.name = f"Face.{block.name}"
