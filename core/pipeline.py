@@ -114,8 +114,8 @@ def animate(
     progress("networks", 1, 1)
     times = frame_times(frame_count(Fraction(len(samples), SAMPLE_RATE), fps), fps)
 
-    from .models.audio_encoder import COEFFICIENT_RATE
     from .models.expression import coefficient_count
+    from .models.expression_network import COEFFICIENT_RATE
     from .mouth import MOUTH, Dials
 
     steps = np.arange(coefficient_count(len(samples))) / COEFFICIENT_RATE

@@ -21,9 +21,14 @@ from ..errors import UserError
 from ..features import frame_count, speech_level
 from ..files import WEIGHTS
 from ..mouth import AS_PREDICTED, Dials
-from .audio_encoder import COEFFICIENT_RATE, LATENT_STRIDE, STEM_STRIDE
 from .checkpoint import load_checkpoint
-from .expression_network import ExpressionConfig, ExpressionNetwork
+from .expression_network import (
+    COEFFICIENT_RATE,
+    LATENT_STRIDE,
+    STEM_STRIDE,
+    ExpressionConfig,
+    ExpressionNetwork,
+)
 from .streaming import ExpressionStream, Performance, joined
 
 Array = npt.NDArray[np.float32]
@@ -141,7 +146,7 @@ def tiny_expression_model(seed: int = 0) -> ExpressionModel:
     """A small random generator, for tests."""
     torch.manual_seed(seed)
     config = ExpressionConfig(
-        lip_members=2, width=16, lip_width=8, lip_dilations=(1,), mouth_width=16, tone_width=8, tone_dilations=(1,),
+        width=16, lip_width=8, lip_dilations=(1,), mouth_width=16, tone_width=8, tone_dilations=(1,),
         mapper_width=8, heads=2, band=2, latent=4, decoder_width=16, decoder_dilations=(1,),
     )  # fmt: skip
     return ExpressionModel(ExpressionNetwork(config))

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import torch
 
 from ..features import frame_count, log_mel, speech_level
-from .audio_encoder import STEM_STRIDE
 from .expression import ExpressionModel, coefficient_count
+from .expression_network import STEM_STRIDE
 
 _CHUNK = 3000
 """frames handled at a time"""

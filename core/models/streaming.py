@@ -32,7 +32,7 @@ from ..mouth import (
 )
 from ..vocal_events import REACH as EVENT_REACH
 from ..vocal_events import RUMBLE_REACH, Sound, breaths, laughter, measure_sound, open_mouth, rumble
-from .audio_encoder import COEFFICIENT_RATE, LATENT_STRIDE, STEM_STRIDE
+from .expression_network import COEFFICIENT_RATE, LATENT_STRIDE, STEM_STRIDE
 from .mixture import SmoothNoise
 
 if TYPE_CHECKING:

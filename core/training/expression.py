@@ -3,12 +3,11 @@
 
     core train expression --data shared/data --out core/weights
 
-Several lip heads learn from the voices whose mouths are known, each from a start of its own, in rounds;
-from the second on the voices without text join in. What a recogniser is sure to hear in them gives their
-phones; elsewhere the running average of the network tells how they would move their lips (Mean Teacher:
-Tarvainen & Valpola 2017). A shorter run of each at a lower rate follows (``--further-steps``), in which all of
-them together tell it. Expression head, mixture and decoder come on top of their mean, which no longer
-changes: ``--lips`` takes the heads from checkpoints, of which there may be several, and trains the rest alone.
+The lips learn from the voices whose mouths are known, in rounds; from the second on the voices without
+text join in. What a recogniser is sure to hear in them gives their phones; elsewhere the running average
+of the network tells how they would move their lips (Mean Teacher: Tarvainen & Valpola 2017).
+A shorter run at a lower rate follows (``--further-steps``). Expression head, mixture and decoder come on
+top of those lips, which no longer change: ``--lips`` takes them from a checkpoint and trains the rest alone.
 
 Needs the face tracker (``python3 -m installer setup --tracker``), ``requirements-align.txt`` in its
 Python and ``requirements-voices.txt`` in the engine's. Same data, seed and machine: same weights.
@@ -54,8 +53,6 @@ _LIPS = "encoder.lips"
 _FURTHER_STEPS, _FURTHER_RATE = 3000, 5e-4
 """of lips that are learnt already: at a quarter of the rate they carry over better to voices never heard
 (r of the five other speakers' lip opening .775 before, .800 after; twice as many steps gave no more)"""
-_FURTHER_SEED = 100
-"""what the seeds of the further run are more by than those of the first"""
 _EVERY = 50
 """steps between lines in the log"""
 
@@ -71,15 +68,14 @@ Report = Callable[[int, dict[str, float]], None]
 def train_lips(
     clips: list[Clip], lips: LipMap, config: ExpressionConfig, *, steps: int, seed: int, size: int = 20,
     rate: float = 2e-3, seconds: float = 2.0, rounds: int = 4, augment: bool = True, workers: int = 1,
-    start: ExpressionNetwork | None = None, teller: ExpressionNetwork | None = None,
-    report: Report | None = None,
+    start: ExpressionNetwork | None = None, report: Report | None = None,
 ) -> ExpressionNetwork:  # fmt: skip
-    """One lip head; the rest of its network stays as it is, or random.
+    """The lip head; the rest of the network stays as it is, or random.
 
     Args:
         clips: to train on, also such whose mouths are unknown in parts
         lips: of the head
-        config: of the network; of its lip heads there will be one
+        config: of the network
         steps: gradient steps
         seed: of everything random
         size: windows per step
@@ -89,13 +85,11 @@ def train_lips(
         augment: change the voices
         workers: processes that draw windows
         start: whose lips to go on from; None starts afresh
-        teller: who tells what is unknown of mouths, from the first round on; None: this network's own
-            running average, from the second
         report: told the step and the terms of the loss
 
     """
     torch.manual_seed(seed)
-    network = ExpressionNetwork(replace(config, lip_members=1)) if start is None else deepcopy(start)
+    network = ExpressionNetwork(config) if start is None else deepcopy(start)
     average = deepcopy(network).eval()
     loss = LipLoss(lips, LipWeights())
     told, untold = ([c for c in clips if is_untold(c) is u] for u in (False, True))
@@ -103,7 +97,7 @@ def train_lips(
     def batches() -> Iterator[Batch]:
         for number in range(rounds):
             count = steps * (number + 1) // rounds - steps * number // rounds
-            known = told + (label(untold, teller or average) if number or teller else [])
+            known = told + (label(untold, average) if number or start is not None else [])
             windows = Windows(known, lips, seconds, size=size, steps=count, seed=seed + 1000 * number,
                               augment=augment)  # fmt: skip
             yield from windows.stream(workers)
@@ -165,25 +159,6 @@ def _parameters(network: ExpressionNetwork, parts: Sequence[str]) -> list[Tensor
     return [p for name in parts for p in network.get_submodule(name).parameters()]
 
 
-def together(parts: Sequence[ExpressionNetwork], config: ExpressionConfig) -> ExpressionNetwork:
-    """A network whose lips are those of all parts; the rest of it is random."""
-    members = [member for part in parts for member in part.encoder.lips.members]
-    network = ExpressionNetwork(replace(config, lip_members=len(members)))
-    for place, member in zip(network.encoder.lips.members, members):
-        place.load_state_dict(member.state_dict())
-    return network
-
-
-def apart(network: ExpressionNetwork) -> list[ExpressionNetwork]:
-    """Networks of one lip head each, the heads those of a network; the rest of them is random."""
-    alone = []
-    for member in network.encoder.lips.members:
-        one = ExpressionNetwork(replace(network.config, lip_members=1))
-        one.encoder.lips.members[0].load_state_dict(member.state_dict())
-        alone.append(one)
-    return alone
-
-
 @torch.inference_mode()
 def label(clips: list[Clip], network: ExpressionNetwork) -> list[Clip]:
     """Clips with the mouth and activity that a network hears where they are unknown."""
@@ -234,10 +209,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with grid_s1, emodb, speech")
     parser.add_argument("--out", type=Path, required=True, help="folder for expression.safetensors")
     parser.add_argument("--cache", type=Path, default=None, help="folder for prepared data")
-    parser.add_argument("--lips", type=Path, action="append", default=[], metavar="FILE",
-                        help="checkpoint whose lip heads to take; given again, those of all of them")  # fmt: skip
-    parser.add_argument("--lip-members", type=int, default=ExpressionConfig().lip_members,
-                        help="lip heads to train where none are taken")  # fmt: skip
+    parser.add_argument("--lips", type=Path, default=None, help="checkpoint whose lips to take")
     parser.add_argument("--components", choices=("mixture", "single"), default="mixture",
                         help="single: one Gaussian and a one-hot emotion, for comparison")  # fmt: skip
     parser.add_argument("--lip-steps", type=int, default=14000)
@@ -259,28 +231,24 @@ def main(argv: list[str] | None = None) -> int:
     clips = load_clips(cache)
     known = [c for c in clips if not is_test(c) and c.speaker not in args.leave_out]
     lips, config = LipMap.from_head(), ExpressionConfig(components=args.components)
-    heads = [one for path in args.lips for one in apart(ExpressionModel.load(path).network)]
-    if args.further_steps is None:
-        args.further_steps = 0 if heads else _FURTHER_STEPS
-    heads = heads or [
-        train_lips(known, lips, config, steps=args.lip_steps, seed=args.seed + number,
-                   report=_report(f"lips {number + 1}", args.lip_steps))
-        for number in range(args.lip_members)
-    ]  # fmt: skip
-    if args.further_steps:
-        teller = together(heads, config).eval()
-        heads = [
-            train_lips(known, lips, config, steps=args.further_steps, seed=args.seed + _FURTHER_SEED + number,
-                       rate=_FURTHER_RATE, rounds=1, start=one, teller=teller,
-                       report=_report(f"further {number + 1}", args.further_steps))
-            for number, one in enumerate(heads)
-        ]  # fmt: skip
     torch.manual_seed(args.seed)
-    network = together(heads, config)
+    network = ExpressionNetwork(config)
+    if args.lips:
+        kept = ExpressionModel.load(args.lips).network.state_dict()
+        network.load_state_dict({n: v for n, v in kept.items() if n.startswith(_LIPS)}, strict=False)
+    else:
+        network = train_lips(known, lips, config, steps=args.lip_steps, seed=args.seed,
+                             report=_report("lips", args.lip_steps))  # fmt: skip
+    if args.further_steps is None:
+        args.further_steps = 0 if args.lips else _FURTHER_STEPS
+    if args.further_steps:
+        network = train_lips(known, lips, config, steps=args.further_steps, seed=args.seed + 1,
+                             rate=_FURTHER_RATE, rounds=1, start=network,
+                             report=_report("further", args.further_steps))  # fmt: skip
     network = train_faces(network, [c for c in known if not is_untold(c)], lips, steps=args.face_steps,
                           seed=args.seed, report=_report("faces", args.face_steps))  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
-    said = {n: v for n, v in vars(args).items() if isinstance(v, int | str) or n == "leave_out"}
-    save_checkpoint(args.out / "expression.safetensors", network.state_dict(), network.config, trained=said)
+    said = {n: v for n, v in vars(args).items() if isinstance(v, int | str | list)}
+    save_checkpoint(args.out / "expression.safetensors", network.state_dict(), config, trained=said)
     write_split(args.out / "expression-split.json", clips, args.leave_out)
     return 0

@@ -12,8 +12,7 @@ from torch.nn import functional
 
 from ..arkit import EMOTIONS, EXPRESSION_NAMES
 from ..lips import LipMap
-from ..models.audio_encoder import LATENT_STRIDE
-from ..models.expression_network import ExpressionConfig, ExpressionNetwork
+from ..models.expression_network import LATENT_STRIDE, ExpressionConfig, ExpressionNetwork
 from ..models.mixture import kl_to_mixture
 from .expression_batches import Batch
 

@@ -32,8 +32,8 @@ import numpy.typing as npt
 import torch
 
 from ...features import log_mel
-from ...models.audio_encoder import LATENT_STRIDE
 from ...models.expression import ExpressionModel
+from ...models.expression_network import LATENT_STRIDE
 from ...phones import KIND_NAMES
 from ...training.data.prepare import Clip
 from ..table import Row, Target, at_least, at_most

@@ -40,8 +40,7 @@ log = logging.getLogger(__name__)
 
 __all__ = ["CORPORA", "Clip", "frame_times", "loudness", "prepare", "read", "write"]
 
-VARIANTS: Final = {"grid_s1": 5, "emodb": 2, "vctk": 2, "ljspeech": 1, "librispeech": 1, UNTOLD: 1,
-                   "synthesis": 1}  # fmt: skip
+VARIANTS: Final = {"grid_s1": 5, "emodb": 2, "vctk": 2, "ljspeech": 1, "librispeech": 1, UNTOLD: 1}
 """how many other voices are made of each utterance of a corpus"""
 CORPORA: Final = (
     "grid_s1", "grid_other", "emodb", "vctk", "ljspeech", "librispeech", "synthesis", "facegood",
