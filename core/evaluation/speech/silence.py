@@ -2,22 +2,22 @@
 """Lips in pauses, on voices that were not trained on.
 
 A pause is a stretch of more than 0.3 s labelled silent, less 0.15 s at each end that borders on
-speech. Labels know words alone: in many a pause somebody breathes in, and parts the lips to do so. So
-pauses are told apart by what is heard in them, whatever the generator makes of it: something is heard where
-the power over 1 kHz is 10 dB above the recording's quietest tenth for 60 ms; the others are silent. With g
-the opening of the lips at 50 Hz and v[t] = (g[t+1] - g[t-1]) / 2:
+speech. With g the opening of the lips at 50 Hz and v[t] = (g[t+1] - g[t-1]) / 2:
 
-- motion = mean v^2 over the silent pauses / mean v^2 over all speech; beside it that over the pauses in
-  which something is heard, and over all.
-- opening = mean g over the silent pauses. Lips part up to 0.2 s before speech, as filmed ones do, so some
+- motion = mean v^2 over all pauses / mean v^2 over all speech.
+- opening = mean g over all pauses. Lips part up to 0.2 s before speech, as filmed ones do, so some
   of it is the speech to come.
 - opening in the middle = mean g over the middle third of each whole stretch; shut there = share of
   stretches whose greatest g in it is under SHUT.
+
+Labels know words alone: in many a pause somebody breathes in, and parts the lips to do so. So the figures are
+given again of the pauses in which nothing is heard, whatever the generator makes of it: no 60 ms whose power
+over 1 kHz is 10 dB above the recording's quietest tenth.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import librosa
 import numpy as np
@@ -66,36 +66,46 @@ def middle_third(pause: slice) -> slice:
     return slice(pause.start + third, pause.stop - third)
 
 
+class Pause(NamedTuple):
+    """What the lips do in one."""
+
+    speed: Array
+    """v^2"""
+    gap: Array
+    middle: Array
+    """the gap in its middle third"""
+    heard: bool
+    """a sound in it"""
+
+
 def judged(heading: str, gaps: list[Array], clips: list[Clip]) -> list[Row]:
     """Rows of one group of clips."""
-    still: dict[bool, list[Array]] = {False: [], True: []}
-    moving, opening, middle, shut = [], [], [], []
+    found, moving = [], []
     for gap, clip in zip(gaps, clips):
         speed, sounds = np.gradient(gap) ** 2, audible(clip.samples)
         moving.append(speed[clip.kind != _SILENT])
         for pause in pauses(clip):
-            inside, core = inner(pause, len(gap)), gap[middle_third(pause)]
-            heard = any(runs(sounds[inside], _HEARD))
-            still[heard].append(speed[inside])
-            if not heard:
-                opening.append(gap[inside])
-                middle.append(core)
-                shut.append(bool(core.max() < SHUT))
-    if not shut:
-        return [Row(heading, "silence", float("nan"), note="no silent pause over 0.3 s")]
+            inside = inner(pause, len(gap))
+            found.append(Pause(speed[inside], gap[inside], gap[middle_third(pause)], any(runs(sounds[inside], _HEARD))))
+    return [
+        *_rows(heading, "silence", found, moving),
+        *_rows(heading, "no sound", [p for p in found if not p.heard], moving),
+    ]
+
+
+def _rows(heading: str, name: str, found: list[Pause], moving: list[Array]) -> list[Row]:
+    if not found:
+        return [Row(heading, name, float("nan"), note="no pause over 0.3 s")]
 
     def mean(pieces: list[Array]) -> float:
         return float(np.concatenate(pieces).mean())
 
-    beside = {f"all {len(shut) + len(still[True])} pauses": mean(still[False] + still[True]) / mean(moving)}
-    if still[True]:
-        beside[f"the {len(still[True])} with a sound"] = mean(still[True]) / mean(moving)
     return [
-        Row(heading, "silence: lip motion energy over speech's", mean(still[False]) / mean(moving), at_most(0.05),
-            beside, note=f"silent pauses: {len(shut)}"),
-        Row(heading, "silence: opening", mean(opening), at_most(SHUT)),
-        Row(heading, "silence: opening in the pause's middle", mean(middle), at_most(SHUT)),
-        Row(heading, "silence: shut in the pause's middle", share(shut)),
+        Row(heading, f"{name}: lip motion energy over speech's", mean([p.speed for p in found]) / mean(moving),
+            at_most(0.05), note=f"pauses: {len(found)}"),
+        Row(heading, f"{name}: opening", mean([p.gap for p in found]), at_most(SHUT)),
+        Row(heading, f"{name}: opening in the pause's middle", mean([p.middle for p in found]), at_most(SHUT)),
+        Row(heading, f"{name}: shut in the pause's middle", share([bool(p.middle.max() < SHUT) for p in found])),
     ]  # fmt: skip
 
 
