@@ -51,13 +51,14 @@ class Plate:
         """The first film of a render set of footage.
 
         Raises:
-            UserError: the set is no footage, or its film is gone.
+            UserError: there is no set, or it is no footage, or its film is gone.
 
         """
-        data = load_set(folder)
-        if not data.footage:
+        data = load_set(folder) if (folder / "set.json").is_file() else None
+        if data is None or not data.footage:
             raise UserError(f"'{folder}' is no set of footage: it has no film to put frames into.",
-                            "Name the set that 'core avatar from-video' made.")  # fmt: skip
+                            "Name no film, but the folder 'set-...' that 'core avatar from-video' made beside the "
+                            "avatar, in AVATAR.work.")  # fmt: skip
         film = Path(data.info.films[0])
         if not film.is_file():
             raise UserError(f"The film '{film}' of '{folder}' is not there.",

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ..errors import UserError
 from ..protocol import RenderParams
 from .numbers import natural, seed
 from .terminal import reporting
@@ -31,9 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render; print where the frames are."""
-    if args.into and not (Path(args.into) / "set.json").is_file():
-        raise UserError(f"'{args.into}' is no set of footage.", "Give --into no film, but the folder 'set-...' that "
-                        "'core avatar from-video' made beside the avatar, in AVATAR.work.")  # fmt: skip
     from ..render import render
 
     params = RenderParams(

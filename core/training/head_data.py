@@ -85,7 +85,7 @@ from numpy.typing import NDArray
 
 from ..arkit import ARKIT_NAMES, EMOTIONS
 from ..errors import UserError
-from ..files import read_npz, write_bytes, written_beside
+from ..files import read_made, write_bytes, written_beside
 from ..raster import Camera
 from .head_poses import PoseDesign, design_poses
 
@@ -299,19 +299,14 @@ def take_over(
 
 
 def _read_floats(path: Path, names: Iterable[str]) -> dict[str, Array]:
-    try:
-        arrays = read_npz(path, names)
-        for name, value in arrays.items():
-            if value.dtype.kind not in "fiub":
-                raise ValueError(f"{name} holds {value.dtype}, no numbers")
-            with np.errstate(over="ignore"):
-                arrays[name] = np.asarray(value, np.float32)
-            if not np.isfinite(arrays[name]).all():
-                raise ValueError(f"{name} holds a value that is not a number")
-    except FileNotFoundError:
-        raise UserError(f"'{path}' is missing.", _HINT) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"'{path}' cannot be read: {error}.", _HINT) from error
+    arrays = read_made(path, _HINT, names)
+    for name, value in arrays.items():
+        if value.dtype.kind not in "fiub":
+            raise UserError(f"'{path}': {name} holds {value.dtype}, no numbers.", _HINT)
+        with np.errstate(over="ignore"):
+            arrays[name] = np.asarray(value, np.float32)
+        if not np.isfinite(arrays[name]).all():
+            raise UserError(f"'{path}': {name} holds a value that is not a number.", _HINT)
     return arrays
 
 

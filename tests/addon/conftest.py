@@ -234,3 +234,35 @@ def until_progress() -> Callable[[Any], None]:
         raise AssertionError("no progress")
 
     return wait
+
+
+@pytest.fixture
+def armature(face: Any, scene: Any) -> Callable[..., Any]:
+    """``armature("Schädel")``: an armature with bones of these names, which deforms the face."""
+    import bpy
+
+    def build(*bones: str) -> Any:
+        obj = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+        scene.collection.objects.link(obj)
+        bpy.context.view_layer.objects.active = obj
+        bpy.ops.object.mode_set(mode="EDIT")
+        for name in bones:
+            obj.data.edit_bones.new(name).tail = (0, 0, 1)
+        bpy.ops.object.mode_set(mode="OBJECT")
+        face.modifiers.new("Armature", "ARMATURE").object = obj
+        return obj
+
+    return build
+
+
+@pytest.fixture
+def remap(module: Any, tmp_path: Path) -> Callable[..., None]:
+    """Give an object another mapping: ``remap(obj, ["jawOpen"], head=(("Schädel", 1.0),))``."""
+    mapping, names = module("gmtalker_addon.mapping"), module("core.arkit").ARKIT_NAMES
+
+    def load(obj: Any, shapes: list[str] = names, **options: Any) -> None:
+        path = tmp_path / "map.json"
+        mapping.save(mapping.RigMapping(shapes={n: ((n, 1.0),) for n in shapes}, **options), path)
+        obj.gmtalker.mapping, obj.gmtalker.mapping_file = "CUSTOM", str(path)
+
+    return load

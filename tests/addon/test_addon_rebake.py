@@ -10,32 +10,8 @@ HEAD, EYE = "Schädel", "Auge L"
 
 
 @pytest.fixture
-def rig(face, scene):
-    """An armature that deforms the face, with bones of unknown names."""
-    import bpy
-
-    armature = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
-    scene.collection.objects.link(armature)
-    bpy.context.view_layer.objects.active = armature
-    bpy.ops.object.mode_set(mode="EDIT")
-    for name in (HEAD, EYE):
-        armature.data.edit_bones.new(name).tail = (0, 0, 1)
-    bpy.ops.object.mode_set(mode="OBJECT")
-    face.modifiers.new("Armature", "ARMATURE").object = armature
-    return armature
-
-
-@pytest.fixture
-def remap(face, module, tmp_path):
-    """Give the face another mapping: ``remap(["jawOpen"], head=(("Kopf", 1.0),))``."""
-    mapping, names = module("gmtalker_addon.mapping"), module("core.arkit").ARKIT_NAMES
-
-    def load(shapes=names, **options):
-        path = tmp_path / "map.json"
-        mapping.save(mapping.RigMapping(shapes={n: ((n, 1.0),) for n in shapes}, **options), path)
-        face.gmtalker.mapping, face.gmtalker.mapping_file = "CUSTOM", str(path)
-
-    return load
+def rig(armature):
+    return armature(HEAD, EYE)
 
 
 @pytest.fixture
@@ -69,7 +45,7 @@ def test_a_head_that_moves_to_a_bone_leaves_the_mesh(
 ):
     tracks = make_tracks(20)
     bake(face, tracks)
-    remap(head=((HEAD, 1.0),))
+    remap(face, head=((HEAD, 1.0),))
     bake(face, tracks)
     assert ("HEAD", "Object") in strips(face)
     assert not face.animation_data.nla_tracks
@@ -82,11 +58,11 @@ def test_a_head_that_moves_to_a_bone_leaves_the_mesh(
 def test_eye_bones_of_an_older_mapping_come_to_rest(
     face, rig, scene, make_tracks, bake, strips, remap
 ):
-    remap(eyes={"left": (EYE,)})
+    remap(face, eyes={"left": (EYE,)})
     bake(face, make_tracks(20))
     scene.frame_set(7)
     assert rig.pose.bones[EYE].matrix_basis.to_quaternion().angle > 0.05
-    remap()
+    remap(face)
     bake(face, make_tracks(20))
     assert not rig.animation_data.nla_tracks
     assert ("GAZE", "Key") in strips(face)
@@ -99,7 +75,7 @@ def test_a_part_without_channels_keeps_its_other_takes(
 ):
     bake(face, make_tracks(20), parts={"HEAD"})
     bake(face, make_tracks(20, seed=1), first=101, parts={"HEAD"})
-    remap(head=((HEAD, 1.0),))
+    remap(face, head=((HEAD, 1.0),))
     bake(face, make_tracks(20), parts={"HEAD"})
     for frame, rests in ((1, True), (10, True), (20, True), (101, False), (120, False)):
         scene.frame_set(frame)
@@ -112,7 +88,7 @@ def test_a_range_empties_no_other_frames_of_an_older_mapping(
     face, rig, scene, make_tracks, bake, remap
 ):
     bake(face, make_tracks(40), parts={"HEAD"})
-    remap(head=((HEAD, 1.0),))
+    remap(face, head=((HEAD, 1.0),))
     bake(face, make_tracks(40), parts={"HEAD"}, limits=(10, 20))
     for frame, rests in ((9, False), (10, True), (15, True), (20, True), (21, False)):
         scene.frame_set(frame)
@@ -123,7 +99,7 @@ def test_a_range_without_channels_keeps_the_rest_of_the_part(
     face, scene, make_tracks, bake, strips, curve, remap
 ):
     bake(face, make_tracks(40))
-    remap(["jawOpen"])
+    remap(face, ["jawOpen"])
     bake(face, make_tracks(40), parts={"BLINK"}, limits=(10, 20))
     frames = frames_of(curve(strips(face)["BLINK", "Key"], '"eyeBlinkLeft"].value'))
     assert frames == [*range(1, 11), *range(20, 41)]
@@ -136,7 +112,7 @@ def test_shapes_that_a_mapping_lets_go_come_to_rest(face, scene, make_tracks, ba
     scene.frame_set(7)
     blocks = face.data.shape_keys.key_blocks
     assert blocks["jawOpen"].value > 0
-    remap(["mouthFunnel"])
+    remap(face, ["mouthFunnel"])
     bake(face, make_tracks(20))
     for frame in (7, 12):
         scene.frame_set(frame)
@@ -157,7 +133,7 @@ def test_a_shape_that_is_gone_does_not_stop_the_bake(face, scene, make_tracks, b
 
 def test_nothing_stays_below_parts_that_are_gone(face, make_tracks, bake, remap):
     bake(face, make_tracks(20), parts={"BLINK"})
-    remap(["jawOpen"])
+    remap(face, ["jawOpen"])
     bake(face, make_tracks(20), parts={"BLINK"})
     assert not face.data.shape_keys.animation_data.nla_tracks
 

@@ -12,36 +12,15 @@ TURN = (0.3, -0.2, 0.7)
 
 
 @pytest.fixture
-def posed(face, scene):
+def posed(face, armature):
     """Shape keys, delta transform and a bone of its armature as an artist left them, without a key."""
-    import bpy
-
-    armature = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
-    scene.collection.objects.link(armature)
-    bpy.context.view_layer.objects.active = armature
-    bpy.ops.object.mode_set(mode="EDIT")
-    armature.data.edit_bones.new(HEAD).tail = (0, 0, 1)
-    bpy.ops.object.mode_set(mode="OBJECT")
-    face.modifiers.new("Armature", "ARMATURE").object = armature
-    armature.pose.bones[HEAD].rotation_quaternion = (0.8, 0.6, 0, 0)
-    armature.pose.bones[HEAD].location = (0.1, 0.2, 0.3)
+    rig = armature(HEAD)
+    rig.pose.bones[HEAD].rotation_quaternion = (0.8, 0.6, 0, 0)
+    rig.pose.bones[HEAD].location = (0.1, 0.2, 0.3)
     blocks = face.data.shape_keys.key_blocks
     blocks["mouthSmileLeft"].value, blocks["eyeBlinkLeft"].value = 0.3, 0.1
     face.delta_location, face.delta_rotation_euler = DELTA, TURN
     return face
-
-
-@pytest.fixture
-def remap(module, tmp_path):
-    """Give an object another mapping: ``remap(obj, ["jawOpen"], head=((HEAD, 1.0),))``."""
-    mapping, names = module("gmtalker_addon.mapping"), module("core.arkit").ARKIT_NAMES
-
-    def load(obj, shapes=names, **options):
-        path = tmp_path / "map.json"
-        mapping.save(mapping.RigMapping(shapes={n: ((n, 1.0),) for n in shapes}, **options), path)
-        obj.gmtalker.mapping, obj.gmtalker.mapping_file = "CUSTOM", str(path)
-
-    return load
 
 
 @pytest.fixture

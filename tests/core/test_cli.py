@@ -103,18 +103,6 @@ def test_usage_errors_are_one_line_and_exit_2(
         assert "--help" in one_line(said.err)
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "nowhere", "."])
-def test_frames_go_into_a_set_and_nothing_else(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "film.mp4").write_bytes(b"film")
-    place = str(tmp_path / name)
-    assert main(["render", "t.npz", "--avatar", "ada", "-o", str(tmp_path / "d"), "--into", place]) == ExitCode.BAD_INPUT
-    said = one_line(capfd.readouterr().err)
-    assert f"'{place}' is no set of footage" in said
-    assert "AVATAR.work" in said
-
-
 def bad_input(folder: Path) -> dict[str, tuple[str, ...]]:
     """Files that are not what they should be, and the command that meets each."""
     (folder / "empty.wav").write_bytes(b"")

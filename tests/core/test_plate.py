@@ -282,3 +282,11 @@ def test_a_set_without_a_film(params: RenderParams, footage: Path, film: Path) -
         render(params)
     assert error.value.code == ExitCode.BAD_INPUT
     assert not list(Path(params.output).glob("*.png"))
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "nowhere", "."])
+def test_a_plate_is_of_a_set_and_nothing_else(name: str, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    with pytest.raises(UserError, match="is no set of footage") as caught:
+        Plate.of(tmp_path / name, Fraction(25))
+    assert "AVATAR.work" in caught.value.hint
