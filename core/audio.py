@@ -22,7 +22,7 @@ import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UserError
+from .errors import ExitCode, UserError
 
 with warnings.catch_warnings():
     # pydub looks for a system ffmpeg when it is imported, and says so; it is never asked to run.
@@ -36,8 +36,12 @@ SAMPLE_RATE: Final = 16000
 
 _BLOCK_SECONDS: Final = 60
 _WAV_HEADER: Final = 44
+_LONGEST: Final = 1e9
+"""Seconds of a trim that ffmpeg can count; no file is as long."""
+_MIXED: Final = "|".join(["mono", "stereo", *(f"{n}C" for n in range(3, 65))])
+"""Layouts that are mixed here: of channels that the file does not place, any number."""
 _CANCELLING: Final = 0.1
-"""A stereo file whose mean is weaker than this share of one side has its sides in antiphase."""
+"""Two channels whose mean is weaker than this share of the louder one are in antiphase."""
 _FORMATS: Final = "Give a wav, flac, mp3, ogg, opus or m4a file, or a film (mp4, mov, mkv) with sound."
 
 
@@ -56,7 +60,8 @@ def load(
         begins late has silence first.
 
     Raises:
-        UserError: no such file, not readable, no sound in it, or nothing left after the trim.
+        UserError: no such file, not readable, no sound in it, or nothing left after the trim; no
+            ffmpeg (code 4).
 
     """
     blocks = deque(_blocks(_checked(path), *_checked_trim(start, length)))
@@ -95,17 +100,18 @@ def _checked_trim(start: float, length: float | None) -> tuple[float, float | No
         raise UserError(f"Expected a start of 0 s or more, got {start}.", "Check the trim.")
     if length is not None and not (math.isfinite(length) and length > 0):
         raise UserError(f"Expected a length of more than 0 s, got {length}.", "Check the trim.")
-    return start, length
+    return min(start, _LONGEST), None if length is None else min(length, _LONGEST)
 
 
 def _command(source: Path, start: float, length: float | None) -> list[str]:
     # As output options the trims are exact to the sample. The resampler starts at time stamp 0, and
-    # fills gaps, so that sound and picture of a film stay together.
+    # fills gaps, so that sound and picture of a film stay together. It brings surround sound, whose
+    # channels have places, to stereo; recorders' tracks have none, and guessed ones could be left out.
     trim = ["-ss", f"{start:.6f}"] + ([] if length is None else ["-t", f"{length:.6f}"])
-    filters = f"aresample={SAMPLE_RATE}:async=1:first_pts=0,aformat=channel_layouts=mono|stereo"
+    filters = f"aresample={SAMPLE_RATE}:async=1:first_pts=0,aformat=channel_layouts={_MIXED}"
     return [
         imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "error",
-        "-protocol_whitelist", "file,pipe", "-i", os.fspath(source), "-map", "0:a:0",
+        "-protocol_whitelist", "file,pipe", "-guess_layout_max", "2", "-i", os.fspath(source), "-map", "0:a:0",
         "-af", filters, *trim, "-c:a", "pcm_s16le", "-fflags", "+bitexact", "-flags:a", "+bitexact",
         "-f", "wav", "pipe:1",
     ]  # fmt: skip
@@ -114,10 +120,14 @@ def _command(source: Path, start: float, length: float | None) -> list[str]:
 def _blocks(source: Path, start: float, length: float | None) -> Iterator[npt.NDArray[np.int16]]:
     """16-bit mono blocks of the file's sound, as ffmpeg decodes it."""
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            _command(source, start, length),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,
-        )  # fmt: skip
+        try:
+            process = subprocess.Popen(
+                _command(source, start, length),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,
+            )  # fmt: skip
+        except (OSError, RuntimeError) as error:  # imageio-ffmpeg's, where it has none
+            raise UserError(f"ffmpeg, which reads sound, cannot be started: {error}.",
+                            "Run 'python3 -m installer setup' again.", ExitCode.MISSING) from error  # fmt: skip
         assert process.stdout is not None
         found = False
         try:
@@ -156,10 +166,13 @@ def _read_wav(stream: IO[bytes]) -> Iterator[npt.NDArray[np.int16]]:
 
 
 def _mono(block: AudioSegment) -> npt.NDArray[np.int16]:
-    """The mean of both sides, or the left one where the sides would cancel each other."""
-    mixed = block.set_channels(1)
-    if block.channels == 2:
-        left = block.split_to_mono()[0]
-        if mixed.rms < _CANCELLING * left.rms:
-            mixed = left
-    return np.frombuffer(mixed.raw_data, np.int16)
+    """The mean of all channels, or the loudest one where they would cancel each other."""
+    channels = block.split_to_mono()
+    loudest = max(channels, key=lambda channel: channel.rms)
+    samples = np.frombuffer(block.raw_data, np.int16).reshape(-1, len(channels))
+    mixed = np.asarray(samples.sum(1, dtype=np.int32) // len(channels), np.int16)
+    heard = float(np.sqrt(np.mean(np.square(mixed, dtype=np.float64))))
+    # One that speaks among many silent ones is weak in their mean too, and cancels nothing.
+    if heard * len(channels) / 2 < _CANCELLING * loudest.rms:
+        return np.frombuffer(loudest.raw_data, np.int16)
+    return mixed

@@ -117,15 +117,17 @@ def load(path: str | Path) -> EmotionCurve:
 def _from_json(text: str, label: str) -> EmotionCurve:
     try:
         data = json.loads(text)
-        fps = Fraction(int(data["fps"][0]), int(data["fps"][1]))
-        names = [str(n) for n in data["names"]]
-        rows = [list(row) for row in data["weights"]]
+        numerator, denominator = (Fraction(str(number)) for number in data["fps"])
+        fps = numerator / denominator
+        names, rows = data["names"], data["weights"]
         if fps <= 0:
             raise ValueError("fps is not above 0")
-    except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
+        if not all(isinstance(part, list) for part in (names, rows, *rows)):
+            raise TypeError("names, weights and each row should be lists")
+        times = [float(i / fps) for i in range(len(rows))]
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise UserError(f"{label} is no emotion curve ({error}).", _FORM) from error
-    times = [float(i / fps) for i in range(len(rows))]
-    return _curve(times, names, rows, label)
+    return _curve(times, [str(name) for name in names], rows, label)
 
 
 def _from_csv(text: str, label: str) -> EmotionCurve:
@@ -171,7 +173,7 @@ def _weight(name: str, value: Any) -> float:
 def _number(value: Any, label: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise UserError(f"{label} should be a number, got '{value}'.", "Check its spelling.")

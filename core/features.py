@@ -37,6 +37,8 @@ RANGE_DB = 60.0
 """dB under the speech level that are told apart"""
 _QUIETEST_DB = -70.0
 """No sound counts as speech under this level (dB of full scale): silence is not made loud."""
+_LOUDEST = 1e6
+"""of full scale: what lies beyond is no sample, and its square would overflow"""
 _BLOCK = 6000
 """feature frames computed at a time (one minute)"""
 
@@ -44,6 +46,11 @@ _BLOCK = 6000
 def frame_count(samples: int) -> int:
     """Feature frames of so many samples: one at time 0 and one for each hop begun after it."""
     return samples // HOP + 1
+
+
+def numbers(samples: Array) -> Array:
+    """(N,) samples, with silence for what is no number or no sample."""
+    return np.where(np.abs(samples) < _LOUDEST, samples, 0).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -56,7 +63,7 @@ def _mel_basis() -> Array:
 def _power(samples: Array, first: int, last: int) -> Array:
     """(last-first, FFT/2+1) power spectra of the frames first..last-1; silence beyond both ends."""
     low, high = first * HOP - _FFT // 2, (last - 1) * HOP + _FFT // 2
-    piece = np.pad(np.nan_to_num(samples[max(low, 0) : max(high, 0)]).astype(np.float32),
+    piece = np.pad(numbers(samples[max(low, 0) : max(high, 0)]),
                    (max(-low, 0), max(high - max(len(samples), max(low, 0)), 0)))  # fmt: skip
     spectrum = librosa.stft(piece, n_fft=_FFT, hop_length=HOP, win_length=_WINDOW, center=False)
     return np.asarray(np.abs(spectrum).T ** 2 * _SCALE, np.float32)

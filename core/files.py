@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,8 +40,7 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise UserError(f"Cannot write '{target}': {error.strerror or error}.",
                             "Choose a folder that you can write to, with room on the disk.") from error  # fmt: skip
     finally:
-        # Where the parent is no folder there is nothing to clear, and unlink would say so.
-        if beside.parent.is_dir():
+        with suppress(OSError):  # what could not be made, for its name or its folder, cannot be cleared
             beside.unlink(missing_ok=True)
 
 
@@ -100,18 +99,29 @@ def read_made(
         raise UserError(f"'{path}' cannot be read: {error}.", hint) from error
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out before the work, not after it, that ``path`` cannot be written.
+def check_writable(path: str | os.PathLike[str], *sources: str | os.PathLike[str] | None) -> None:
+    """Find out before the work, not after it, that ``path`` cannot or must not be written.
+
+    Args:
+        path: where to.
+        sources: the files that the work reads; None stands for none.
 
     Raises:
-        UserError: its folder is missing or closed, or it is a folder itself.
+        UserError: its folder is missing or closed, it is there and no file, or it is one of the sources.
 
     """
     target = Path(path)
-    if target.is_dir():
+    if os.path.isdir(target):  # False too where the name is too long, which the writing says
         raise UserError(
             f"Expected a file to write, got the folder '{target}'.", "Name a file in it."
         )
+    if os.path.exists(target) and not target.is_file():
+        raise UserError(f"Expected a file to write, got the device or pipe '{target}'.",
+                        "Name a file in a folder.")  # fmt: skip
+    for source in sources:
+        if source is not None and _is_same(target, source):
+            raise UserError(f"Expected another file to write than '{source}', which is read.",
+                            "Choose another name.")  # fmt: skip
     if not target.parent.is_dir():
         raise UserError(f"There is no folder '{target.parent}' to write '{target.name}' in.",
                         "Make it, or choose another place.")  # fmt: skip
@@ -121,13 +131,23 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         )
 
 
+def _is_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether both are there and the same file, by whatever names."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
 def digest(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, in hex.
 
     Raises:
-        UserError: missing or unreadable.
+        UserError: missing, unreadable, or what can be read only once.
 
     """
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise UserError(f"Expected a file, got the device or pipe '{path}'.", "Save it as a file first.")
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -25,7 +25,12 @@ SHUT: Final = 0.012
 """lips nearer than this read as closed; open vowels stand at 0.06 to 0.20"""
 _APART: Final = 0.03
 """opening from which on speech does not hold the lips at all"""
+_DONE: Final = 1e-6
+"""opening that is none"""
 INDEX: Final = {name: i for i, name in enumerate(EXPRESSION_NAMES)}
+_PARTING: Final = [i for name, i in INDEX.items() if name.startswith(
+    ("jawOpen", "mouthFunnel", "mouthShrugUpper", "mouthLowerDown", "mouthUpperUp"))]  # fmt: skip
+"""what parts the lips"""
 
 
 @dataclass(frozen=True)
@@ -60,18 +65,24 @@ class LipMap:
         )
 
     def keep_shut(self, face: Array, speech: Array) -> Array:
-        """Close what emotion has parted where speech holds the lips shut.
+        """Close what emotion or a dial has parted where speech holds the lips shut.
 
         Args:
-            face: (T, 42) with emotion
+            face: (T, 42) with it, 0..1
             speech: (T, 42) without
 
         Returns:
             (T, 42) with more mouthClose, and less of what parts the lips where that is not enough.
 
         """
+        opened = face @ self.gap
         shut = np.clip((_APART - speech @ self.gap) / (_APART - SHUT), 0, 1)
-        parted = np.maximum(face @ self.gap - np.maximum(speech @ self.gap, 0), 0) * shut
+        parted = np.maximum(opened - np.maximum(speech @ self.gap, 0), 0) * shut
         out = np.array(face, np.float64)
         out[:, INDEX["mouthClose"]] += parted / -self.gap[INDEX["mouthClose"]]
-        return np.clip(out, 0, 1)
+        out = np.clip(out, 0, 1)
+        left = out @ self.gap - (opened - parted)
+        opening = out[:, _PARTING] @ self.gap[_PARTING]
+        share = np.divide(left, opening, out=np.zeros_like(left), where=(left > _DONE) & (opening > 0))
+        out[:, _PARTING] *= 1 - np.minimum(share, 1)[:, None]
+        return out

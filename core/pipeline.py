@@ -21,7 +21,7 @@ from . import emotion_curve, transcript
 from .errors import UserError
 from .files import WEIGHTS, check_writable, digest
 from .progress import Progress, silent
-from .protocol import AnimateParams
+from .protocol import MOST_STRENGTH, AnimateParams
 from .tracks import FaceTracks, made_from
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Goes up with every change that gives other tracks from the same input."""
 
 LEFTOVER: Final = Fraction(1, 100)
 """A last piece of sound shorter than this share of a frame makes no frame of its own."""
+
+_MOST_NUMERATOR: Final = 2**53
+"""of a frame rate; float64 counts as far"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def animate_to_file(
         UserError: wrong input, no networks, or a place that cannot be written.
 
     """
-    check_writable(params.output)
+    check_writable(params.output, params.voice, params.emotion_file, params.text)
     key = content_key(params, weights or WEIGHTS)
     tracks = None if overwrite else made_from(params.output, key)
     skipped = tracks is not None
@@ -101,7 +104,7 @@ def animate(
         UserError: wrong input, or no networks.
 
     """
-    fps = _checked_fps(params)
+    fps = _checked(params)
     curve = _curve(params)
     cues = None if params.text is None else transcript.load(params.text, params.language)
     progress("voice", 0, 1)
@@ -199,17 +202,15 @@ def content_key(params: AnimateParams, weights: Path) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _checked_fps(params: AnimateParams) -> Fraction:
+def _checked(params: AnimateParams) -> Fraction:
+    """The frame rate, once all numbers are known to be within their bounds."""
     numerator, denominator = params.fps
     fps = Fraction(numerator, denominator) if denominator else Fraction(0)
-    if not 1 <= fps <= 1000:
+    if not 1 <= fps <= 1000 or fps.numerator > _MOST_NUMERATOR:
         raise UserError(f"Expected a frame rate from 1 to 1000, got {numerator}/{denominator}.",
                         "Write it as numerator and denominator.")  # fmt: skip
-    for name in ("lip_strength", "jaw_strength", "head_strength"):
-        value = getattr(params, name)
-        if not 0 <= value < math.inf:
-            raise UserError(f"Expected a {name} of 0 or more, got {value}.", "1 is as predicted.")
-    for name, most in (("intensity", 1), ("smoothing", 1), ("look_ahead_ms", 500)):
+    strengths = [(name, MOST_STRENGTH) for name in ("lip_strength", "jaw_strength", "head_strength")]
+    for name, most in (*strengths, ("intensity", 1), ("smoothing", 1), ("look_ahead_ms", 500)):
         value = getattr(params, name)
         if not 0 <= value <= most:
             raise UserError(f"Expected {name} from 0 to {most}, got {value}.", "Leave it out for the usual.")

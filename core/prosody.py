@@ -15,7 +15,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
 
 from .audio import SAMPLE_RATE
-from .features import FRAME_RATE, frame_count, log_mel, speech_level
+from .features import FRAME_RATE, frame_count, log_mel, numbers, speech_level
 
 Array = npt.NDArray[np.float32]
 
@@ -108,7 +108,7 @@ def periodicity(
 def _frames(samples: Array, centres: npt.NDArray[np.int64]) -> Array:
     """(K, WINDOW) samples around the centres, silence beyond both ends."""
     low, high = int(centres[0]) - _WINDOW // 2, int(centres[-1]) + _WINDOW // 2
-    piece = np.nan_to_num(samples[max(low, 0) : max(high, 0)])
+    piece = numbers(samples[max(low, 0) : max(high, 0)])
     piece = np.pad(piece, (max(-low, 0), high - low - len(piece) - max(-low, 0)))
     return np.asarray(piece[(centres - low - _WINDOW // 2)[:, None] + np.arange(_WINDOW)], np.float32)
 

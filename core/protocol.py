@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Blender and the engine say to each other: one JSON object a line, UTF-8.
+"""What Blender and the engine say to each other: one JSON object a line, in ASCII.
 
 - No ``bpy`` module use; standard library only.
 
 Blender writes requests to the worker's stdin; the worker writes events to its stdout and logs to
 its stderr. The worker speaks first, with ``ready``; when the protocol versions differ, the add-on
-ends it and asks for a new set-up. When stdin closes, the worker ends.
+ends it and asks for a new set-up. When stdin closes, the worker ends. Other letters go as JSON's
+escapes, so that any path gets through: on Linux one may hold bytes that are no UTF-8.
 
     -> {"id": 7, "method": "animate", "params": {...}}
     <- {"event": "progress", "id": 7, "stage": "expression", "done": 12, "total": 60, "seconds_left": 3.1}
@@ -29,6 +30,9 @@ from .errors import UserError
 
 PROTOCOL: Final = 2
 """Goes up with every change that an older partner would not understand."""
+
+MOST_STRENGTH: Final = 100
+"""Of the dials that scale motion: far beyond any use, and far from where numbers overflow."""
 
 CANCEL_GRACE: Final = 1.5
 """Seconds from a cancel to the worker's end, if the job has not stopped by itself."""
@@ -123,13 +127,13 @@ def parse_params(kind: type[T], params: dict[str, Any]) -> T:
 def request(id_: int, method: str, params: Any = None) -> str:
     """One request line, newline included."""
     body = params if isinstance(params, dict) else asdict(params) if params is not None else {}
-    return json.dumps({"id": id_, "method": method, "params": body}, ensure_ascii=False) + "\n"
+    return json.dumps({"id": id_, "method": method, "params": body}) + "\n"
 
 
 def event(kind: str, id_: int | None = None, **body: Any) -> str:
     """One event line, newline included."""
     head: dict[str, Any] = {"event": kind} if id_ is None else {"event": kind, "id": id_}
-    return json.dumps(head | body, ensure_ascii=False) + "\n"
+    return json.dumps(head | body) + "\n"
 
 
 def parse_line(line: str) -> dict[str, Any]:
@@ -141,7 +145,7 @@ def parse_line(line: str) -> dict[str, Any]:
     """
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict):
         raise UserError(f"Expected one JSON object a line, got '{line.strip()[:80]}'.",

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .alignment import KIND_INDEX, RATE, Scores, Word, align
-from .lips import INDEX, LipMap
+from .lips import INDEX, SHUT, LipMap
 from .phones import BILABIAL, KINDS, SILENCE, Phone
 from .training.data.teacher import closures, opening
 from .transcript import Cue
@@ -30,8 +30,6 @@ _SLACK = 0.5
 """seconds that words may lie outside of their cue"""
 _EARLY, _LATE = 0.08, 0.03
 """seconds around a sound in which its narrowest opening is looked for"""
-_CLOSED = 0.012
-"""lips nearer than this read as closed"""
 _NEAR = 0.1
 """seconds beyond which a held sound does not reach"""
 _LIPS_APART: Final = [i for n, i in INDEX.items() if n.startswith(("mouthLowerDown", "mouthUpperUp"))]
@@ -131,7 +129,7 @@ def _held(gap: Array, phones: Sequence[Phone], goal: float) -> Iterator[tuple[fl
         ((start, end),) = closures([phone]) or [(phone.start, phone.end)]
         low = max(round((phone.start - _EARLY) * RATE), 0)
         near = gap[low : round((phone.end + _LATE) * RATE) + 1]
-        if near.size == 0 or near.min() <= max(goal, _CLOSED):
+        if near.size == 0 or near.min() <= max(goal, SHUT):
             continue  # the voice has done it
         lowest = int(np.argmin(near))
         if 0 < lowest < len(near) - 1:

@@ -13,7 +13,6 @@ import os
 import zipfile
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,29 +20,33 @@ import numpy.typing as npt
 
 from .arkit import ARKIT_NAMES, EMOTIONS, EXPRESSION_NAMES, GAZE_FULL_PITCH, GAZE_FULL_YAW
 from .errors import UserError
-from .files import read_npz
+from .files import read_npz, written_beside
 
 Array = npt.NDArray[np.float32]
 
 VERSION: Final = 1
+_NTSC: Final = tuple(Fraction(1000 * whole, 1001) for whole in (24, 30, 48, 60, 120))
+_MOST_DENOMINATOR: Final = 1001
+"""of a rate that is read: that of all rates in use, and not so many digits that numpy cannot count them"""
 _HINT: Final = "Make the file again with 'core animate'."
 
 
 def parse_fps(text: str) -> Fraction:
     """Read a frame rate such as ``25``, ``23.976`` or ``30000/1001``.
 
-    The decimal NTSC rates mean their exact fractions, so that nothing drifts over an hour.
+    A decimal that is an NTSC rate to two places or more means the exact fraction, so that nothing
+    drifts over an hour.
 
     Raises:
         UserError: not a number in 1..1000.
 
     """
-    ntsc = {"23.976": (24000, 1001), "23.98": (24000, 1001), "29.97": (30000, 1001),
-            "47.952": (48000, 1001), "59.94": (60000, 1001), "119.88": (120000, 1001)}  # fmt: skip
     try:
-        fps = Fraction(*ntsc[text]) if text in ntsc else Fraction(text)
+        fps = Fraction(text).limit_denominator(_MOST_DENOMINATOR)
     except (ValueError, ZeroDivisionError):
         fps = Fraction(0)
+    if "/" not in text:
+        fps = next((rate for rate in _NTSC if abs(fps - rate) < 0.005), fps)
     if not 1 <= fps <= 1000:
         raise UserError(f"Expected a frame rate from 1 to 1000, got '{text}'.",
                         "Write it as 25, 23.976 or 30000/1001.")  # fmt: skip
@@ -161,8 +164,6 @@ class FaceTracks:
             UserError: the place cannot be written.
 
         """
-        target = Path(path)
-        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
         arrays: dict[str, Any] = {
             "version": np.int64(VERSION),
             "fps": np.array([self.fps.numerator, self.fps.denominator], np.int64),
@@ -173,15 +174,8 @@ class FaceTracks:
         arrays |= {f.name: getattr(self, f.name) for f in fields(self)
                    if isinstance(getattr(self, f.name), np.ndarray)}  # fmt: skip
         arrays |= {k: v for k, v in self.extra.items() if k not in arrays}
-        try:
-            with open(beside, "wb") as file:
-                _write_npz(file, arrays, key)
-            os.replace(beside, target)
-        except OSError as error:
-            raise UserError(f"Cannot write '{target}': {error.strerror or error}.",
-                            "Choose a folder that you can write to, with room on the disk.") from error  # fmt: skip
-        finally:
-            beside.unlink(missing_ok=True)
+        with written_beside(path) as beside, open(beside, "wb") as file:
+            _write_npz(file, arrays, key)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> FaceTracks:

@@ -14,7 +14,7 @@ from .espeak import pronounce
 
 _MOST: Final = 4_000_000
 """bytes; a day of speech has fewer"""
-_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{3})"
+_TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{3})"
 _CUE = re.compile(rf"^\s*{_TIME}\s+-->\s+{_TIME}(?:\s.*)?$")
 _NOT_SPOKEN = re.compile(r"<[^<>\n]*>|\{[^{}\n]*\}|\[[^\[\]]*\]")
 """marks of subtitles, and directions in square brackets"""

@@ -107,7 +107,7 @@ class Worker:
             self._refuse(known, "Expected a whole number as 'id' and an object as 'params'.")
         elif method == "cancel":
             self._cancel(params.get("id"))
-        elif method not in self._methods:
+        elif not isinstance(method, str) or method not in self._methods:
             names = ", ".join([*sorted(self._methods), "cancel", "shutdown"])
             self._refuse(id_, f"There is no method '{method}'; there are {names}.")
         elif self._job is not None and not self._job.done.is_set():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..emotion_curve import parse_weights
 from ..errors import UserError
-from ..protocol import AnimateParams
+from ..protocol import MOST_STRENGTH, AnimateParams
 from ..tracks import parse_fps
 from .numbers import seed
 from .terminal import reporting
@@ -34,16 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=number(0), default=0.0, metavar="S",
                         help="seconds of the file to skip")  # fmt: skip
     parser.add_argument("--length", type=number(1e-9), metavar="S", help="seconds to take")
-    parser.add_argument("--lip-strength", type=number(0), default=1.0, metavar="X",
-                        help="scales mouth motion (1)")  # fmt: skip
-    parser.add_argument("--jaw-strength", type=number(0), default=1.0, metavar="X",
-                        help="scales the jaw's part in it; closed lips stay closed (1)")  # fmt: skip
+    parser.add_argument("--lip-strength", type=number(0, MOST_STRENGTH), default=1.0, metavar="X",
+                        help=f"scales mouth motion, 0..{MOST_STRENGTH} (1)")  # fmt: skip
+    parser.add_argument("--jaw-strength", type=number(0, MOST_STRENGTH), default=1.0, metavar="X",
+                        help=f"scales the jaw's part in it, 0..{MOST_STRENGTH}; closed lips stay closed (1)")  # fmt: skip
     parser.add_argument("--smoothing", type=number(0, 1), default=0.0, metavar="S",
                         help="smooths the face over S seconds, 0..1; closed lips stay closed (0)")  # fmt: skip
     parser.add_argument("--look-ahead", type=number(0, 500), default=0.0, metavar="MS",
                         help="lets the mouth lead the sound by MS milliseconds, 0..500 (0)")  # fmt: skip
-    parser.add_argument("--head-strength", type=number(0), default=1.0, metavar="X",
-                        help="scales head motion (1)")  # fmt: skip
+    parser.add_argument("--head-strength", type=number(0, MOST_STRENGTH), default=1.0, metavar="X",
+                        help=f"scales head motion, 0..{MOST_STRENGTH} (1)")  # fmt: skip
     parser.add_argument("--text", metavar="FILE",
                         help="what is said: plain text, .srt or .vtt; sharpens the lips where it agrees")  # fmt: skip
     parser.add_argument("--language", default="en-us", metavar="TAG",

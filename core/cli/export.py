@@ -19,8 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export; print where the file is."""
     from ..export import export
+    from ..files import check_writable
     from ..tracks import FaceTracks
 
+    check_writable(args.output, args.tracks)
     tracks = FaceTracks.load(args.tracks)
     export(tracks, args.format, args.output)
     print(f"{args.output}: {len(tracks)} frames")

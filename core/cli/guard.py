@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 from collections.abc import Callable
@@ -50,6 +51,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Run a command; report a user's error in one line; let a bug keep its traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path may hold letters that the terminal's encoding lacks, or bytes that are none.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return run(args)
     except BaseException as error:

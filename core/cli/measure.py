@@ -20,8 +20,8 @@ def run(args: argparse.Namespace) -> int:
     from ..measure import measure, write_measures
     from ..tracks import FaceTracks
 
+    check_writable(args.output, args.tracks)
     tracks = FaceTracks.load(args.tracks)
-    check_writable(args.output)
     with reporting() as progress:
         table = measure(tracks, progress=progress)
     write_measures(table, args.output)

@@ -79,7 +79,7 @@ def track_to_file(
         UserError: no film, no face in it, no tracker (code 4), or a place that cannot be written.
 
     """
-    check_writable(output)
+    check_writable(output, video)
     said = {"film": digest(video), "fps": str(fps), "version": VERSION}
     key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     tracks = None if overwrite else made_from(output, key)

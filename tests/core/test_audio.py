@@ -92,14 +92,39 @@ def test_trim_is_exact_to_the_sample(tmp_path):
     np.testing.assert_array_equal(part, whole[20000:28000])
 
 
-def test_trim_over_the_end_gives_the_rest(tmp_path):
+@pytest.mark.parametrize("length", [9.0, 1e300])
+def test_trim_over_the_end_gives_the_rest(tmp_path, length):
     write_wav(tmp_path / "n.wav", tone(1.0))
-    assert len(load(tmp_path / "n.wav", start=0.75, length=9.0)) == SAMPLE_RATE // 4
+    assert len(load(tmp_path / "n.wav", start=0.75, length=length)) == SAMPLE_RATE // 4
 
 
 def test_sides_in_antiphase_do_not_cancel(tmp_path):
     write_wav(tmp_path / "x.wav", np.stack([tone(0.5), -tone(0.5)], 1))
     assert np.abs(load(tmp_path / "x.wav")).max() > 0.4
+
+
+@pytest.mark.parametrize("channels", [3, 8, 9, 10, 12, 16, 24, 32])
+def test_no_track_of_a_recorder_is_lost(tmp_path, channels):
+    for speaks in (0, 2, channels - 1):
+        sound = np.zeros((SAMPLE_RATE // 2, channels))
+        sound[:, speaks] = tone(0.5)
+        write_wav(tmp_path / "x.wav", sound)
+        samples = load(tmp_path / "x.wav")
+        assert peak_frequency(samples) == pytest.approx(TONE, abs=4)
+        assert np.abs(samples).max() == pytest.approx(0.5 / channels, abs=1e-3)
+
+
+def test_the_loudest_of_many_stands_in_where_they_cancel(tmp_path):
+    sound = np.zeros((SAMPLE_RATE // 2, 4))
+    sound[:, 2], sound[:, 3] = tone(0.5), -tone(0.5)
+    write_wav(tmp_path / "x.wav", sound)
+    assert np.abs(load(tmp_path / "x.wav")).max() == pytest.approx(0.5, abs=1e-3)
+
+
+def test_surround_sound_keeps_its_centre(tmp_path):
+    write_wav(tmp_path / "mono.wav", tone(0.5))
+    ffmpeg("-i", tmp_path / "mono.wav", "-af", "pan=5.1|FC=c0", tmp_path / "film.wav")
+    assert np.abs(load(tmp_path / "film.wav")).max() > 0.1
 
 
 def test_a_tenth_of_a_second(tmp_path):
@@ -159,6 +184,14 @@ def test_refuses_an_unreadable_file(tmp_path, monkeypatch):
     assert "Permission denied" in refuses(path)
 
 
+def test_a_missing_ffmpeg_is_told(tmp_path, monkeypatch):
+    write_wav(tmp_path / "x.wav", tone(0.1))
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    with pytest.raises(UserError, match="ffmpeg") as caught:
+        load(tmp_path / "x.wav")
+    assert caught.value.code == ExitCode.MISSING
+
+
 def test_refuses_a_film_without_sound(tmp_path):
     ffmpeg("-f", "lavfi", "-i", "color=s=32x32:d=0.2:r=25", tmp_path / "mute.mp4")
     assert "has no sound" in refuses(tmp_path / "mute.mp4")
@@ -172,6 +205,7 @@ def test_refuses_a_header_without_samples(tmp_path):
 def test_refuses_a_trim_with_nothing_left(tmp_path):
     write_wav(tmp_path / "x.wav", tone(0.5))
     assert "after 2 s" in refuses(tmp_path / "x.wav", start=2.0)
+    assert "after 1e+300 s" in refuses(tmp_path / "x.wav", start=1e300)
 
 
 @pytest.mark.parametrize("trim", [{"start": -1.0}, {"start": float("nan")}, {"length": 0.0}])

@@ -32,8 +32,8 @@ def command(*args: object) -> list[str]:
 
 def run(*args: object, **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        command(*args), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300,
-        check=False, **options,
+        command(*args), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        **{"env": ENVIRONMENT} | options,
     )  # fmt: skip
 
 
@@ -147,6 +147,51 @@ def test_bad_input_is_one_line_exits_3_and_writes_nothing(
     assert main([str(voice) if a == "VOICE" else a for a in args]) == ExitCode.BAD_INPUT
     one_line(capfd.readouterr().err)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", ["voice", "emotion", "text", "link", "measure", "export"])
+def test_what_is_read_is_not_written_over(
+    kind: str, voice: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "the only copy"
+    source.write_bytes(voice.read_bytes())
+    output, args = str(source), ["animate", str(source)]
+    if kind == "link":
+        output = str(tmp_path / "link")
+        os.symlink(source, output)
+    elif kind in ("emotion", "text"):
+        option = {"emotion": "--emotion-file", "text": "--text"}[kind]
+        source.write_text("time,happy\n0,1\n")
+        args = ["animate", str(voice), option, str(source)]
+    elif kind in ("measure", "export"):
+        options = ["--format", "arkit-csv"] if kind == "export" else []
+        args = [kind, str(source), *options]
+    before = source.read_bytes()
+    assert main([*args, "-o", output]) == ExitCode.BAD_INPUT
+    assert "which is read" in one_line(capfd.readouterr().err)
+    assert source.read_bytes() == before
+
+
+def test_a_pipe_or_a_device_is_neither_replaced_nor_read(
+    voice: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for source, output in ((voice, pipe), (pipe, tmp_path / "t.npz")):
+        assert main(["animate", str(source), "-o", str(output)]) == ExitCode.BAD_INPUT
+        assert "device or pipe" in one_line(capfd.readouterr().err)
+    assert pipe.is_fifo()
+
+
+def test_a_path_that_stdout_cannot_write_is_told_all_the_same(
+    voice: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    for name in ("顔.npz", os.fsdecode(b"f\xe4ce.npz")):
+        done = run("animate", voice, "--weights", tiny_weights, "-o", tmp_path / name,
+                   env=ENVIRONMENT | {"PYTHONIOENCODING": "ascii"})  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(": 50 frames at 25 fps\n")
+        assert len(FaceTracks.load(tmp_path / name)) == 50
 
 
 def test_missing_networks_exit_4(

@@ -14,7 +14,7 @@ from core.arkit import EMOTIONS
 from core.cli import main
 from core.emotion_curve import constant
 from core.errors import ExitCode, UserError
-from core.lips import INDEX, LipMap
+from core.lips import INDEX, SHUT, LipMap
 from core.mouth import MOUTH, Dials, shape_speech
 from core.pipeline import animate
 from core.protocol import AnimateParams
@@ -72,6 +72,14 @@ def test_smoothing_calms_without_delay_and_keeps_closures(syllables: np.ndarray)
     assert best == 0
 
 
+@pytest.mark.parametrize("dials", [Dials(lips=4), Dials(lips=30), Dials(lips=3, jaw=30)], ids=str)
+def test_lips_that_meet_still_meet_where_mouthclose_is_at_its_end(syllables: np.ndarray, dials: Dials) -> None:
+    syllables[CLOSED, INDEX["mouthLowerDownLeft"]] = 0.2
+    syllables[CLOSED, INDEX["mouthShrugUpper"]] = 0.1
+    assert gap(syllables)[CLOSED].max() < SHUT
+    assert gap(shape_speech(syllables, AWAKE, dials))[CLOSED].max() < SHUT
+
+
 @pytest.mark.parametrize("dials", [Dials(lips=2), Dials(jaw=2), Dials(smoothing=0.2)], ids=str)
 def test_silence_is_kept(syllables: np.ndarray, dials: Dials) -> None:
     gate = (np.arange(100) < 60).astype(np.float32)
@@ -111,7 +119,7 @@ def test_intensity_grades_the_emotion(voice: Path, tiny_weights: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [("--intensity", "1.5"), ("--jaw-strength", "-1"), ("--smoothing", "nan"),
-     ("--look-ahead", "501"), ("--lip-strength", "inf")],
+     ("--look-ahead", "501"), ("--lip-strength", "inf"), ("--head-strength", "1e300")],
     ids=" ".join,
 )  # fmt: skip
 def test_a_dial_out_of_its_range_is_a_usage_error(
@@ -123,9 +131,10 @@ def test_a_dial_out_of_its_range_is_a_usage_error(
     assert "expected a number from 0" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("dial", ["intensity", "jaw_strength", "smoothing", "look_ahead_ms"])
+@pytest.mark.parametrize("dial", ["intensity", "lip_strength", "jaw_strength", "head_strength", "smoothing",
+                                  "look_ahead_ms"])  # fmt: skip
 def test_a_request_out_of_range_is_bad_input(voice: Path, dial: str) -> None:
-    for value in (-0.1, 1000.0 if dial != "jaw_strength" else float("inf"), float("nan")):
+    for value in (-0.1, 1000.0, 1e300, float("inf"), float("nan")):
         with pytest.raises(UserError) as caught:
             animate(AnimateParams(str(voice), "", **{dial: value}))
         assert caught.value.code == ExitCode.BAD_INPUT

@@ -75,12 +75,26 @@ def test_json_and_csv_say_the_same(tmp_path: Path) -> None:
         '{"fps": [25, 1], "names": ["happy"], "weights": [[null]]}',
         '{"fps": [25, 1], "names": ["happy"], "weights": []}',
         '{"fps": 25, "names": ["happy"], "weights": [[1]]}',
+        '{"fps": [25, 1], "names": "happy", "weights": [[1]]}',
+        '{"fps": [25, 1], "names": ["happy"], "weights": {"1": [0], "2": [0]}}',
+        '{"fps": [25, 1], "names": ["happy"], "weights": ["1", "0"]}',
+        '{"fps": [25, 1], "names": ["happy"], "weights": ' + "[" * 100_000,
+        '{"fps": [1e999, 1], "names": ["happy"], "weights": [[1]]}',
+        f'{{"fps": [1, 1{"0" * 400}], "names": ["happy"], "weights": [[1], [1]]}}',
+        f'{{"fps": [25, 1], "names": ["happy"], "weights": [[1{"0" * 400}]]}}',
     ],
 )  # fmt: skip
 def test_a_wrong_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError) as caught:
         load(write(tmp_path / "curve", text))
     assert caught.value.code == ExitCode.BAD_INPUT
+
+
+def test_a_rate_with_a_point_is_taken_as_it_is(tmp_path: Path) -> None:
+    rows = [[0.0]] * 100 + [[1.0]] * 2
+    text = json.dumps({"fps": [29.97, 1], "names": ["happy"], "weights": rows})
+    curve = load(write(tmp_path / "c.json", text))
+    np.testing.assert_allclose(curve.times, np.arange(102) / 29.97)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -65,6 +65,11 @@ def test_json(tracks: FaceTracks, tmp_path: Path) -> None:
     np.testing.assert_allclose(said["head_rotation"], tracks.head_rotation, atol=1e-6)
 
 
+def test_a_name_that_is_too_long(tracks: FaceTracks, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Cannot write"):
+        export(tracks, "arkit-csv", tmp_path / ("x" * 300))
+
+
 def test_an_unknown_format_and_a_bad_place(tracks: FaceTracks, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         export(tracks, "fbx", tmp_path / "x")

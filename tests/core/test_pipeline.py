@@ -130,7 +130,8 @@ def test_a_rerun_skips_what_is_there_and_valid(
 def test_wrong_parameters(voice: Path, tmp_path: Path) -> None:
     good = AnimateParams(str(voice), str(tmp_path / "t.npz"))
     wrong = [
-        replace(good, fps=(0, 1)), replace(good, fps=(25, 0)), replace(good, start=-1.0),
+        replace(good, fps=(0, 1)), replace(good, fps=(25, 0)),
+        replace(good, fps=(25 * 10**30, 10**30 + 1)), replace(good, start=-1.0),
         replace(good, length=0.0), replace(good, start=99.0), replace(good, seed=-1),
         replace(good, lip_strength=-1.0), replace(good, head_strength=float("nan")),
         replace(good, emotion={"joy": 1.0}), replace(good, emotion={"happy": 1.5}),

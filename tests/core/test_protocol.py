@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from core.errors import UserError
@@ -20,6 +22,13 @@ def test_a_request_survives_the_line() -> None:
 def test_an_event_survives_the_line() -> None:
     assert parse_line(event("progress", 3, done=1, total=2)) == {
         "event": "progress", "id": 3, "done": 1, "total": 2}  # fmt: skip
+
+
+def test_a_path_that_is_no_unicode_survives_the_line() -> None:
+    path = os.fsdecode(b"/tmp/v\xf6ice.wav")
+    sent = request(1, "animate", AnimateParams(path, "t.npz")).encode().decode()
+    assert parse_line(sent)["params"]["voice"] == path
+    assert parse_line(event("error", 1, message=path).encode().decode())["message"] == path
 
 
 @pytest.mark.parametrize("line", ["", "nonsense", "[1]", "{"])

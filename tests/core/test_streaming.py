@@ -111,10 +111,11 @@ def test_features_and_periodicity_of_a_part(sound: np.ndarray) -> None:
     np.testing.assert_allclose(some, every[101:207], atol=1e-4)
 
 
-def test_what_is_no_number_is_silence() -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_what_is_no_number_is_silence(value: float) -> None:
     sound = babble(2)
     broken = sound.copy()
-    broken[3000:3200] = np.nan
+    broken[3000:3200] = value
     assert np.isfinite(log_mel(broken)).all()
     assert np.isfinite(prosody(broken)).all()
     assert speech_level(broken) == pytest.approx(speech_level(sound), abs=1)

@@ -49,8 +49,11 @@ def test_a_round_trip_keeps_everything_and_the_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "fps"),
-    [("25", Fraction(25)), ("29.97", Fraction(30000, 1001)), ("24000/1001", Fraction(24000, 1001))],
-)
+    [("25", Fraction(25)), ("29.97", Fraction(30000, 1001)), ("24000/1001", Fraction(24000, 1001)),
+     ("23.98", Fraction(24000, 1001)), ("23.980", Fraction(24000, 1001)), ("59.94006", Fraction(60000, 1001)),
+     ("23.976023976023976023976", Fraction(24000, 1001)), ("24.98", Fraction(1249, 50)),
+     ("2397/100", Fraction(2397, 100)), ("12.5", Fraction(25, 2))],
+)  # fmt: skip
 def test_fps(text: str, fps: Fraction) -> None:
     assert parse_fps(text) == fps
 
@@ -110,9 +113,10 @@ def test_a_full_disk_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writing_where_there_is_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["none/t.npz", "x" * 300])
+def test_writing_where_no_file_can_be(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="Cannot write"):
-        make().save(tmp_path / "none" / "t.npz")
+        make().save(tmp_path / name)
 
 
 def test_cut_moves_the_start() -> None:

@@ -112,6 +112,7 @@ def test_subtitles_have_times(tmp_path: Path, name: str, text: str) -> None:
     ("wide.txt", "hello".encode("utf-16"), "Expected UTF-8"),
     ("zeros.txt", bytes(100), "Expected UTF-8"),
     ("plain.srt", b"hello there", "Expected cues"),
+    ("hours.srt", b"9" * 5000 + b":00:00,000 --> 00:00:02,000\nhello", "Expected cues"),
     ("huge.txt", b"a " * 3_000_000, "at most 4 MB"),
     ("none.txt", None, "There is no file"),
     ("", None, "Cannot read"),

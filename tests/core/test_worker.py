@@ -185,6 +185,8 @@ def talk(lines: str, jobs: dict[str, Any], **options: Any) -> list[dict[str, Any
         ("nonsense", 3, None), ("[1]", 3, None), ('{"method": "animate"}', 2, None),
         ('{"id": "a", "method": "animate"}', 2, None), ('{"id": 5}', 2, 5),
         ('{"id": 5, "method": "sing"}', 2, 5), ('{"id": 5, "method": "animate", "params": 3}', 2, 5),
+        ('{"id": 5, "method": ["animate"]}', 2, 5), ('{"id": 5, "method": {}}', 2, 5),
+        ("[" * 100_000, 3, None),
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_answered(line: str, code: int, id_: int | None) -> None:
