@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The film behind the face: frames at the tracks' rate, and the square in each that the face fills.
+"""The film behind the face: frames at the tracks' rate, the square in each that the face fills, and how the head sits.
 
-Both come from the render set that an avatar of a person was trained on; see
+All come from the render set that an avatar of a person was trained on; see
 `core.training.head_data`. "Plate" is what compositors call the footage behind.
 
 Crops are in pixels of the pictures as `core.tracking.pictures` gives them, so the film is shown in the
@@ -14,20 +14,22 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
 
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from .avatars import PROXY, Avatar
 from .errors import UserError
 from .files import digest
 from .tracking.pictures import HLG, PQ, WEAVE, to_srgb, turned, widened
-from .training.head_data import load_set
+from .tracks import FaceTracks
+from .training.head_data import RenderSet, interpolated, load_set
 
+_SEAT = ("gaze", "head_rotation", "head_translation", "shoulders")
 _CURVES = {"smpte2084": PQ, "arib-std-b67": HLG}
 """As ffmpeg names them."""
 
@@ -39,19 +41,24 @@ class Plate:
     film: Path
     fps: Fraction
     """Frames a second wanted of it, whatever its own are."""
-    times: NDArray[np.float32]
-    """(N,) seconds, of the set's frames from this film."""
-    crops: NDArray[np.float32]
-    """(N, 4) x, y, width, height in pixels."""
-    look: ClassVar[int] = 1
-    """Of an avatar made from this set: that of its first film."""
+    look: int
+    """Of an avatar made from this set: that of this film."""
+    rows: dict[str, NDArray[np.float32]]
+    """N rows, of the set's frames from this film; see `core.training.head_data`."""
 
     @staticmethod
-    def of(folder: Path, fps: Fraction) -> Plate:
-        """The first film of a render set of footage.
+    def of(folder: Path, avatar: Avatar, fps: Fraction, name: str = "") -> Plate:
+        """A film of the render set of footage that an avatar was made from.
+
+        Args:
+            folder: of the set.
+            avatar: whose face goes into it.
+            fps: frames a second wanted.
+            name: of the film's file, or its path; the set's first film if empty.
 
         Raises:
-            UserError: there is no set, or it is no footage, or its film is gone.
+            UserError: there is no set, or it is no footage, or the avatar's is another, or it has no such film,
+                or the film is gone.
 
         """
         data = load_set(folder) if (folder / "set.json").is_file() else None
@@ -59,27 +66,44 @@ class Plate:
             raise UserError(f"'{folder}' is no set of footage: it has no film to put frames into.",
                             "Name no film, but the folder 'set-...' that 'core avatar from-video' made beside the "
                             "avatar, in AVATAR.work.")  # fmt: skip
-        film = Path(data.info.films[0])
+        if digest(data.proxy) != avatar.hashes[PROXY]:
+            raise UserError(f"The avatar '{avatar.card.name}' was not made from '{folder}'.",
+                            "Name the set in its own AVATAR.work: another head would not fit the film's.")  # fmt: skip
+        number = _numbered(data, name)
+        film = Path(data.info.films[number])
         if not film.is_file():
             raise UserError(f"The film '{film}' of '{folder}' is not there.",
                             "Put it back, or make the set again.")  # fmt: skip
-        mine = data.params["film"] == 0
-        return Plate(film, fps, data.params["time"][mine], data.params["crop"][mine])
+        mine = data.params["film"] == number
+        if not mine.any():
+            raise UserError(f"Of '{film.name}' no picture could be used.", "Choose another film of the set.")
+        return Plate(film, fps, 1 + number, {name: values[mine] for name, values in data.params.items()})
 
     def digest(self) -> str:
-        """Of all that its frames and crops depend on."""
-        parts = (
-            f"{digest(self.film)} {self.fps}".encode(),
-            self.times.tobytes(),
-            self.crops.tobytes(),
-        )
+        """Of all that its frames and the face in them depend on."""
+        parts = [f"{digest(self.film)} {self.fps} {self.look}".encode()]
+        parts += [self.rows[name].tobytes() for name in ("time", "crop", *_SEAT)]
         return hashlib.sha256(b" ".join(parts)).hexdigest()
 
     def crop(self, number: int) -> NDArray[np.float32]:
         """(4,) for a frame of the tracks, counted from 1: that of the set's nearest frame in time."""
         wanted = float((number - 1) / self.fps)
-        crop: NDArray[np.float32] = self.crops[np.abs(self.times - wanted).argmin()]
+        crop: NDArray[np.float32] = self.rows["crop"][np.abs(self.rows["time"] - wanted).argmin()]
         return crop
+
+    def seated(self, tracks: FaceTracks) -> FaceTracks:
+        """The tracks with the film's head motion and gaze: the neck and what the eyes look at are its own."""
+        count = len(tracks)
+        return replace(tracks, gaze=self._at("gaze", count), head_rotation=self._at("head_rotation", count),
+                       head_translation=self._at("head_translation", count))  # fmt: skip
+
+    def shoulders(self, count: int) -> NDArray[np.float32]:
+        """(count, 2, 3) of the first frames of the tracks, as `core.training.head_data` has them."""
+        return self._at("shoulders", count)
+
+    def _at(self, name: str, count: int) -> NDArray[np.float32]:
+        """Rows of the first frames of the tracks."""
+        return interpolated(np.arange(count) / float(self.fps), self.rows["time"], self.rows[name])
 
     def frames(self, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """(H, W, 3) upright sRGB, one for each of these ascending numbers, counted from 1.
@@ -118,6 +142,17 @@ class Plate:
             f"'{self.film}' has no frame {number} at {float(self.fps):g} frames/s, or it cannot be "
             "read.", "Render fewer frames with --frames, or use a longer film.",
         )  # fmt: skip
+
+
+def _numbered(data: RenderSet, name: str) -> int:
+    """Which of a set's films is meant."""
+    films = [Path(film) for film in data.info.films]
+    for number, film in enumerate(films):
+        if not name or name == film.name or Path(name).absolute() == film:
+            return number
+    some = ", ".join(film.name for film in films[:5])
+    more = f" and {len(films) - 5} more" if len(films) > 5 else ""
+    raise UserError(f"'{name}' is no film of '{data.folder}'.", f"Choose one of: {some}{more}.")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from typing import Any, Final, TypeVar
 
 from .errors import UserError
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """Goes up with every change that an older partner would not understand."""
 
 MOST_STRENGTH: Final = 100
@@ -97,7 +97,10 @@ class RenderParams:
     device: str = "auto"
     """where the network runs: auto, cpu, cuda or mps"""
     into: str = ""
-    """folder of a render set of footage: the frames are its first film's with the face in them"""
+    """folder of the render set of footage that the avatar was made from: the frames are a film's with the face in
+    them, on the film's own head motion and gaze"""
+    film: str = ""
+    """which film of that set; its first if empty"""
     alpha: bool = False
     """frames with alpha, for compositing"""
 

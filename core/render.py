@@ -108,14 +108,17 @@ class Rows:
     avatar's footage"""
 
     @staticmethod
-    def of(tracks: FaceTracks, look: int = 0) -> Rows:
-        """All frames of the tracks."""
+    def of(tracks: FaceTracks, plate: Plate | None = None) -> Rows:
+        """All frames of the tracks; with the head, gaze, shoulders and look of the film that they go into."""
+        look, shoulders = 0, None
+        if plate is not None:
+            tracks, look, shoulders = plate.seated(tracks), plate.look, plate.shoulders(len(tracks))
         emotion = np.zeros((len(tracks), len(EMOTIONS)), np.float32)
         for column, name in enumerate(tracks.emotion_names):
             if name in EMOTIONS:
                 emotion[:, EMOTIONS.index(name)] = tracks.emotion[:, column]
         return Rows(tracks.arkit_weights(), tracks.gaze, tracks.head_rotation,
-                    tracks.head_translation, emotion, np.full(len(tracks), look, np.int64))  # fmt: skip
+                    tracks.head_translation, emotion, np.full(len(tracks), look, np.int64), shoulders)  # fmt: skip
 
     def digest(self, row: int) -> str:
         """Of everything that a row says."""
@@ -140,6 +143,9 @@ def render(params: RenderParams, progress: Progress = silent) -> RenderResult:
     if params.alpha and params.into:
         raise UserError("Frames pasted into a film have no alpha.", "Leave out --alpha or --into.",
                         ExitCode.USAGE)  # fmt: skip
+    if params.film and not params.into:
+        raise UserError(f"No set is given that the film '{params.film}' is in.", "Name the set with --into SET.",
+                        ExitCode.USAGE)  # fmt: skip
     if params.size not in SIZES:
         raise UserError(f"Expected a size of 256 or 512, got {params.size}.", "Choose one of them.")
     tracks = FaceTracks.load(params.tracks)
@@ -150,9 +156,8 @@ def render(params: RenderParams, progress: Progress = silent) -> RenderResult:
                         "Avatars made from footage do; leave out --alpha.")  # fmt: skip
     folder = Path(params.output)
     _make(folder)
-    plate = Plate.of(Path(params.into), tracks.fps) if params.into else None
-    of_a_person = avatar.config.looks > 1
-    rows = Rows.of(tracks, Plate.look if plate is not None and of_a_person else 0)
+    plate = Plate.of(Path(params.into), avatar, tracks.fps, params.film) if params.into else None
+    rows = Rows.of(tracks, plate)
     setting = f"{PICTURE} {avatar.key} {params.size} {params.seed} {params.alpha}"
     if plate is not None:
         setting += f" {plate.digest()}"

@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, choices=(256, 512), default=256, help="pixels (256)")
     parser.add_argument("--seed", type=seed, default=0, help="same seed, same frames (0)")
     parser.add_argument("--into", default="", metavar="SET",
-                        help="paste the face into the first film of this set of footage (AVATAR.work/set-*)")  # fmt: skip
+                        help="paste the face into a film of the set that the avatar was made from "
+                             "(AVATAR.work/set-*), on the film's head motion and gaze")  # fmt: skip
+    parser.add_argument("--film", default="", metavar="NAME", help="which film of the set (its first)")
     parser.add_argument("--alpha", action="store_true",
                         help="write alpha too, for compositing, if the avatar has it")  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
         into=args.into,
+        film=args.film,
         alpha=args.alpha,
     )
     with reporting() as progress:

@@ -59,7 +59,8 @@ A render set is a folder that a renderer (Blender's Cycles, for a character) or 
 **registered.npz** (M of the frames): their `numbers` (M,), counted from 1; `head_rotation` and
 `head_translation` (M, 3), which take the place of those in `params.npz`; `shoulders` (M, 2, 3), how they have
 moved: what is (x, y) metres from the neck's end, to the character's left and up, when at rest, has gone by
-``shoulders @ (x, y, 1)`` metres. In other frames, and in sets without it, they are 0: still.
+``shoulders @ (x, y, 1)`` metres. In sets without it they are 0: still. Of films, the frames between are moved as
+these were, interpolated over time.
 
 The rest (`expression` of a track, say) follows from these. The frame of a row must show exactly what
 `HeadModel.load(SET/proxy.npz).deform(arkit, gaze, head_rotation, head_translation)` gives, seen by
@@ -285,6 +286,8 @@ def take_over(
 ) -> None:
     """Puts what `registered.npz`, at ``path``, holds into a set's parameters.
 
+    Frames of the same film that were not registered go with those that were.
+
     Raises:
         UserError: it is of another set.
 
@@ -295,7 +298,24 @@ def take_over(
         fits = values.shape == (len(rows), *params[name].shape[1:])
         if not fits or ((rows < 0) | (rows >= count)).any():
             raise UserError(f"'{path}': {name} is of another set.", _HINT)
+        moved = values - params[name][rows]
+        if "film" in params:
+            _take_along(params, name, rows, moved)
         params[name][rows] = values
+
+
+def _take_along(params: dict[str, Array], name: str, rows: NDArray[np.int64], moved: Array) -> None:
+    """Moves all frames of the films as some of them have to be."""
+    times = params["time"]
+    for film in np.unique(params["film"][rows]):
+        mine, found = params["film"] == film, params["film"][rows] == film
+        params[name][mine] += interpolated(times[mine], times[rows[found]], moved[found])
+
+
+def interpolated(wanted: Array | NDArray[np.float64], times: Array, values: Array) -> Array:
+    """(len(wanted), ...) of values (N, ...) at ascending times (N,): straight on between them, and still outside."""
+    columns = [np.interp(wanted, times, column) for column in values.reshape(len(values), -1).T]
+    return np.stack(columns, 1).reshape(len(wanted), *values.shape[1:]).astype(np.float32)
 
 
 def _read_floats(path: Path, names: Iterable[str]) -> dict[str, Array]:

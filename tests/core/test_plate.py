@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.avatars import AvatarCard, save_avatar
+from core.avatars import Avatar, AvatarCard, save_avatar
 from core.errors import ExitCode, UserError
-from core.models.head import tiny_head_network
+from core.models.head import TINY, tiny_head_network
 from core.plate import Plate
 from core.protocol import RenderParams
 from core.raster import Camera
@@ -49,7 +49,7 @@ def rotated(film: Path, degrees: int) -> Path:
 
 
 def plate(film: Path) -> Plate:
-    return Plate(film, Fraction(25), np.zeros(1, np.float32), np.zeros((1, 4), np.float32))
+    return Plate(film, Fraction(25), 1, {})
 
 
 def shown(film: Path) -> np.ndarray:
@@ -121,9 +121,14 @@ def footage(film: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def params(footage: Path, tmp_path: Path) -> RenderParams:
+def avatar(footage: Path, tmp_path: Path) -> Avatar:
     card = AvatarCard("toy", "GPL-3.0-or-later", "toy", "no person", "")
-    save_avatar(tmp_path / "toy", card, Camera(), tiny_head_network(), footage / "proxy.npz")
+    network = tiny_head_network(config=replace(TINY, looks=3))
+    return save_avatar(tmp_path / "toy", card, Camera(), network, footage / "proxy.npz")
+
+
+@pytest.fixture
+def params(footage: Path, avatar: Avatar, tmp_path: Path) -> RenderParams:
     count = COUNT
     tracks = FaceTracks(
         fps=Fraction(25), expression=np.zeros((count, 42), np.float32),
@@ -134,28 +139,103 @@ def params(footage: Path, tmp_path: Path) -> RenderParams:
     )  # fmt: skip
     tracks.save(tmp_path / "t.npz")
     return RenderParams(
-        str(tmp_path / "t.npz"), str(tmp_path / "toy"), str(tmp_path / "out"), into=str(footage)
+        str(tmp_path / "t.npz"), str(avatar.folder), str(tmp_path / "out"), into=str(footage)
     )
 
 
-def test_frames_come_at_the_tracks_rate(footage: Path) -> None:
-    same = Plate.of(footage, Fraction(25))
+def test_frames_come_at_the_tracks_rate(footage: Path, avatar: Avatar) -> None:
+    same = Plate.of(footage, avatar, Fraction(25))
     assert [int(f[0, 0, 0]) for f in same.frames(range(1, COUNT + 1))] == list(range(20, 201, 20))
     assert [int(f[5, 5, 1]) for f in same.frames([2, 5, 9])] == [40, 100, 180]
-    double = Plate.of(footage, Fraction(50))
+    double = Plate.of(footage, avatar, Fraction(50))
     assert [int(f[0, 0, 0]) for f in double.frames([1, 3, 19])] == [20, 40, 200]
     assert next(same.frames([1])).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_the_crop_is_that_of_the_moment(footage: Path) -> None:
-    assert Plate.of(footage, Fraction(25)).crop(4).tolist() == [CROP[0] + 3, *CROP[1:]]
-    assert Plate.of(footage, Fraction(50)).crop(7).tolist() == [CROP[0] + 3, *CROP[1:]]
-    assert Plate.of(footage, Fraction(25)).crop(500).tolist() == [CROP[0] + 9, *CROP[1:]]
+def test_the_crop_is_that_of_the_moment(footage: Path, avatar: Avatar) -> None:
+    assert Plate.of(footage, avatar, Fraction(25)).crop(4).tolist() == [CROP[0] + 3, *CROP[1:]]
+    assert Plate.of(footage, avatar, Fraction(50)).crop(7).tolist() == [CROP[0] + 3, *CROP[1:]]
+    assert Plate.of(footage, avatar, Fraction(25)).crop(500).tolist() == [CROP[0] + 9, *CROP[1:]]
 
 
-def test_a_film_too_short(footage: Path) -> None:
+def with_rows(folder: Path, **columns: np.ndarray) -> Path:
+    """The set with other values in its rows."""
+    values = dict(np.load(folder / "params.npz"))
+    np.savez(folder / "params.npz", **values | {n: np.asarray(v, np.float32) for n, v in columns.items()})
+    return folder
+
+
+def test_head_and_eyes_are_those_of_the_film(footage: Path, avatar: Avatar, params: RenderParams) -> None:
+    turned = np.arange(COUNT)[:, None] * np.array([[0.01, -0.02, 0.003]])
+    gaze = np.arange(COUNT)[:, None, None] * np.full((1, 2, 2), 0.01)
+    plain = render(params), (Path(params.output) / frame_name(8)).read_bytes()
+    seat = Plate.of(with_rows(footage, head_rotation=turned, gaze=gaze), avatar, Fraction(50))
+    tracks = replace(FaceTracks.load(params.tracks), fps=Fraction(50))
+    found = seat.seated(tracks)
+    assert np.allclose(found.head_rotation, turned[:5].repeat(2, 0) + (np.arange(10) % 2)[:, None] * turned[1] / 2)
+    assert np.allclose(found.gaze[9], 0.045)
+    assert np.array_equal(found.expression, tracks.expression)
+    assert np.array_equal(found.blink, tracks.blink)
+    assert render(params).rendered == COUNT
+    assert (Path(params.output) / frame_name(8)).read_bytes() != plain[1]
+
+
+def test_frames_between_go_with_those_registered(footage: Path, avatar: Avatar) -> None:
+    one, three = np.eye(3)[0], np.full((2, 3), 0.5)
+    np.savez(footage / "registered.npz", numbers=np.array([3, 7]), head_rotation=np.array([one, 3 * one]),
+             head_translation=np.zeros((2, 3)), shoulders=np.array([three, 5 * three])[:, :2])  # fmt: skip
+    found = Plate.of(footage, avatar, Fraction(25))
+    assert np.allclose(found.rows["head_rotation"][:, 0], [1, 1, 1, 1.5, 2, 2.5, 3, 3, 3, 3])
+    assert np.allclose(found.shoulders(COUNT)[:, 1, 2], [0.5, 0.5, 0.5, 1, 1.5, 2, 2.5, 2.5, 2.5, 2.5])
+    assert found.digest() != replace(found, rows=found.rows | {"shoulders": 0 * found.rows["shoulders"]}).digest()
+
+
+@pytest.fixture
+def films(footage: Path, film: Path, tmp_path: Path) -> Path:
+    """The set with a second film, darker, whose last three frames are there, and a third without one."""
+    dark = shot(tmp_path / "dark.mkv", np.full((COUNT, HEIGHT, WIDTH, 3), 9, np.uint8))
+    known = dict(np.load(footage / "params.npz"))
+    for name in ("film", "time", "crop"):
+        known[name] = np.concatenate([known[name], known[name][-3:]])
+    known = {n: np.concatenate([v, v[-3:]]) if len(v) == COUNT else v for n, v in known.items()}
+    known["film"][-3:] = 1
+    write_plan(footage, SetInfo("toy", 32, Camera(), (1,), films=(str(film), str(dark), str(tmp_path / "third.mkv"))), known)
+    (tmp_path / "third.mkv").write_bytes(dark.read_bytes())
+    return footage
+
+
+def test_one_chooses_the_film(films: Path, avatar: Avatar, params: RenderParams, tmp_path: Path) -> None:
+    for name in ("dark.mkv", str(tmp_path / "dark.mkv")):
+        dark = Plate.of(films, avatar, Fraction(25), name)
+        assert (dark.film.name, dark.look, len(dark.rows["time"])) == ("dark.mkv", 2, 3)
+    assert Plate.of(films, avatar, Fraction(25)).look == 1
+    render(params)
+    assert render(replace(params, film="dark.mkv")).rendered == COUNT
+    picture = np.asarray(Image.open(Path(params.output) / frame_name(3)))
+    assert (picture[0, 0] == 9).all()
+    with pytest.raises(UserError, match="'bright' is no film") as caught:
+        render(replace(params, film="bright"))
+    assert "dark.mkv, third.mkv" in caught.value.hint
+    with pytest.raises(UserError, match="no picture could be used"):
+        render(replace(params, film="third.mkv"))
+    with pytest.raises(UserError) as caught:
+        render(replace(params, film="dark.mkv", into=""))
+    assert caught.value.code == ExitCode.USAGE
+
+
+def test_another_avatars_set(params: RenderParams, avatar: Avatar, tmp_path: Path) -> None:
+    write_toy_head(tmp_path / "other.npz")
+    values = dict(np.load(tmp_path / "other.npz"))
+    np.savez(tmp_path / "other.npz", **values | {"vertices": values["vertices"] * 1.01})
+    save_avatar(tmp_path / "other", avatar.card, Camera(), avatar.network(), tmp_path / "other.npz")
+    with pytest.raises(UserError, match="was not made from") as caught:
+        render(replace(params, avatar=str(tmp_path / "other")))
+    assert caught.value.code == ExitCode.BAD_INPUT
+
+
+def test_a_film_too_short(footage: Path, avatar: Avatar) -> None:
     with pytest.raises(UserError, match="no frame 12 at 25 frames/s") as error:
-        list(Plate.of(footage, Fraction(25)).frames([9, 12]))
+        list(Plate.of(footage, avatar, Fraction(25)).frames([9, 12]))
     assert error.value.code == ExitCode.BAD_INPUT
 
 
@@ -285,8 +365,8 @@ def test_a_set_without_a_film(params: RenderParams, footage: Path, film: Path) -
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "nowhere", "."])
-def test_a_plate_is_of_a_set_and_nothing_else(name: str, tmp_path: Path) -> None:
+def test_a_plate_is_of_a_set_and_nothing_else(name: str, avatar: Avatar, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"film")
     with pytest.raises(UserError, match="is no set of footage") as caught:
-        Plate.of(tmp_path / name, Fraction(25))
+        Plate.of(tmp_path / name, avatar, Fraction(25))
     assert "AVATAR.work" in caught.value.hint
