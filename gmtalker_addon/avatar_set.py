@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import UserError
+from ..core.files import read_npz
 from ..core.training.head_poses import PoseDesign, design_poses
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,7 @@ def read_plan(out: Path) -> tuple[Params, dict[str, Any]]:
 
     """
     try:
-        with np.load(out / "params.npz", allow_pickle=False) as file:
-            params = {name: file[name] for name in file.files}
-        return params, json.loads((out / "set.json").read_text(encoding="utf-8"))
+        return read_npz(out / "params.npz"), json.loads((out / "set.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"'{out}' holds no whole plan of a render set ({error}).",
                         "Name another folder, or empty this one.") from error  # fmt: skip

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..core.tracks import FaceTracks
     from .channels import Channel
     from .character import Character
+    from .mapping import RigMapping
 
     Array = npt.NDArray[np.float64]
 
@@ -83,6 +84,7 @@ def bake(
     # All values first: an error in them must leave the scene as it was.
     _check_editable(character)
     plan = {part: channels(part, tracks, character) for part in PARTS if part in set(parts)}
+    _make_single(character)
     for part, found in plan.items():
         for owner in character.action_owners:
             group = [c for c in found if c.owner.session_uid == owner.session_uid]
@@ -101,6 +103,24 @@ def _check_editable(character: Character) -> None:
                             "Leave tweak mode (Tab) first.")  # fmt: skip
 
 
+def _make_single(character: Character) -> None:
+    """Actions of its own for a copy of a character, which Blender lets play those of the first."""
+    for owner in character.action_owners:
+        ours = resting.strips(owner, ours=True)
+        for action in {strip.action.session_uid: strip.action for strip in ours}.values():
+            played = [strip for strip in ours if strip.action == action]
+            open_to_edit = owner.animation_data.action == action
+            if action.users - action.use_fake_user > len(played) + open_to_edit:
+                own = action.copy()
+                own.name = _action_name(character, action[MARK])
+                for strip in played:
+                    compat.play(strip, own)
+
+
+def _action_name(character: Character, part: str) -> str:
+    return f"{character.owner.name} {part.lower()}"
+
+
 def _lay_rest(character: Character, key: bpy.types.Key, found: list[Channel]) -> None:
     """One key at 0 for each driven shape, below all that is added; not over what the artist animates in the NLA."""
     theirs = {
@@ -112,7 +132,7 @@ def _lay_rest(character: Character, key: bpy.types.Key, found: list[Channel]) ->
     if not found:
         return
     strip = find_strip(key, REST)
-    action = strip.action if strip else compat.new_action(f"{character.owner.name} rest", key)
+    action = strip.action if strip else compat.new_action(_action_name(character, REST), key)
     action[MARK] = REST
     for channel in found:
         curve = compat.ensure_curve(action, channel.path, channel.index, channel.group)
@@ -133,7 +153,7 @@ def _bake_owner(
     whole: bool,
 ) -> None:
     strip = find_strip(owner, part)
-    action = strip.action if strip else compat.new_action(f"{character.owner.name} {part.lower()}", owner)
+    action = strip.action if strip else compat.new_action(_action_name(character, part), owner)
     action[MARK] = part
     shift = strip.frame_start - strip.action_frame_start * strip.scale if strip else 0.0
     scale = strip.scale if strip else 1.0
@@ -149,7 +169,7 @@ def _bake_owner(
     for channel in found:
         curve = compat.ensure_curve(action, channel.path, channel.index, channel.group)
         compat.write_keys(curve, times[chosen], channel.values[chosen], _outside(curve, replaced))
-        _widen_slider(channel)
+        _widen_slider(channel, character.mapping)
     if not len(compat.curves(action)):
         _clear_owner(owner, part, action)
         return
@@ -211,11 +231,12 @@ def _outside(curve: bpy.types.FCurve, span: tuple[float, float]) -> npt.NDArray[
     return (times < span[0] - _HAIR) | (times > span[1] + _HAIR)
 
 
-def _widen_slider(channel: Channel) -> None:
-    """A shape key's value is clamped to its slider; a mapping may scale beyond."""
+def _widen_slider(channel: Channel, mapping: RigMapping) -> None:
+    """A shape key's value, the sum of all parts, is clamped to its slider; a mapping may scale beyond."""
     if isinstance(channel.owner, bpy.types.Key):
         block = channel.owner.path_resolve(channel.path.removesuffix(".value"))
-        block.slider_max = max(block.slider_max, min(float(channel.values.max()), 10.0))
+        low, high = mapping.reach(block.name)
+        block.slider_min, block.slider_max = min(block.slider_min, low), max(block.slider_max, high)
 
 
 def _new_strip(owner: bpy.types.ID, part: str, action: bpy.types.Action) -> bpy.types.NlaStrip:
@@ -250,20 +271,42 @@ def baked(character: Character) -> bool:
     return any(find_strip(owner, part) for owner in character.action_owners for part in PARTS)
 
 
+def hidden(character: Character) -> list[str]:
+    """Names of shape keys and bones that do not move as baked: the artist's own keys or drivers decide."""
+    ours, shown = set(), set()
+    for owner in character.action_owners:
+        paths = resting.driven(owner)
+        ours |= paths
+        shown |= paths - resting.on_top(owner)
+    # A mesh that is driven by another one, as teeth are by the skin, moves along.
+    return sorted({path.partition('"')[2].partition('"')[0] or path for path in ours - shown})
+
+
 def clear(character: Character, parts: Iterable[str] = PARTS) -> int:
     """Take away what was baked; the number of strips removed.
 
     Raises:
-        UserError: the artist is tweaking a strip.
+        UserError: the artist is tweaking a strip, or one came with a linked character.
 
     """
     _check_editable(character)
+    _check_own(character, parts)
+    _make_single(character)
     removed = 0
     for part in parts:
         for owner in character.action_owners:
             removed += _clear_owner(owner, part)
     _trim_rest(character)
     return removed
+
+
+def _check_own(character: Character, parts: Iterable[str]) -> None:
+    """Of what a library override brings, Blender keeps changes, but no removal."""
+    for owner in character.action_owners:
+        for track in owner.animation_data.nla_tracks if owner.animation_data else ():
+            if track.is_override_data and any(s.action and s.action.get(MARK) in parts for s in track.strips):
+                raise UserError(f"The track '{track.name}' came with the linked character, and would be back "
+                                "after a reload.", "Mute it in the NLA editor, or clear it in its own file.")  # fmt: skip
 
 
 def _trim_rest(character: Character) -> None:

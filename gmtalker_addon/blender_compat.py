@@ -82,9 +82,15 @@ def new_nla_strip(
     track: bpy.types.NlaTrack, action: bpy.types.Action, frame: int
 ) -> bpy.types.NlaStrip:
     strip = track.strips.new(action.name, frame, action)
+    play(strip, action)
+    return strip
+
+
+def play(strip: bpy.types.NlaStrip, action: bpy.types.Action) -> None:
+    """Let a strip play an action made by :func:`new_action`."""
+    strip.action = action
     if has_slots():
         strip.action_slot = action.slots[0]
-    return strip
 
 
 def shape_keys_rest_at_zero() -> bool:

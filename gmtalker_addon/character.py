@@ -46,23 +46,43 @@ def resolve(owner: bpy.types.Object) -> Character:
     """
     settings = owner.gmtalker
     if settings.mapping == "CUSTOM":
+        if not settings.mapping_file:
+            raise UserError(f"No mapping file is chosen for '{owner.name}'.",
+                            "Load one, or set the mapping to ARKit names.")  # fmt: skip
         mapping = check(owner, mappings.load(bpy.path.abspath(settings.mapping_file)))
     else:
         mapping = mappings.match(*names_of(owner))
-    found = Character(owner, shape_keys_of(owner), armature_of(owner), mapping)
     if not mapping.shapes:
         raise UserError(f"'{owner.name}' has no shape key with an ARKit name, such as jawOpen.",
                         "Pick another character, or load a mapping for its own names.")  # fmt: skip
-    for block in found.action_owners:
-        if block.library is not None:
-            raise _linked(owner, block)
+    found = find(owner, mapping)
+    for key in found.keys:
+        if not key.use_relative and mapping.keys() & set(key.key_blocks.keys()):
+            raise UserError(f"The shape keys of the mesh '{key.user.name}' are absolute, so none has a value to key.",
+                            "Switch 'Relative' on in the mesh's Shape Keys panel.")  # fmt: skip
     return found
 
 
-def _linked(owner: bpy.types.Object, block: bpy.types.ID) -> UserError:
+def find(owner: bpy.types.Object, mapping: RigMapping | None = None) -> Character:
+    """What belongs to the object; without a mapping, to take away what was baked by whichever it had.
+
+    Raises:
+        UserError: it is linked.
+
+    """
+    mapping = mapping or mappings.RigMapping({})
+    found = Character(owner, shape_keys_of(owner), armature_of(owner), mapping)
+    for block in found.action_owners:
+        if block.library is not None:
+            raise linked(owner, block)
+    return found
+
+
+def linked(owner: bpy.types.Object, block: bpy.types.ID) -> UserError:
     """What to do about it; Blender's override of a character leaves its meshes linked."""
     if owner.override_library is None or not isinstance(block, bpy.types.Key):
-        return UserError(f"'{block.name}' is linked from another file and cannot be animated.",
+        name = owner.name if owner.library else block.name
+        return UserError(f"'{name}' is linked from another file and cannot be animated.",
                          "Make a library override of the character first.")  # fmt: skip
     mesh = block.user
     user = next((o.name for o in bpy.data.objects if o.data == mesh and o.library is None), mesh.name)

@@ -137,6 +137,9 @@ def _character(name: str | None, *, add: bool = False) -> bpy.types.Object:
         settings.character = obj
     elif settings.character is None and add:
         settings.character = head_object.create_head(bpy.context, name="Head")
+    if settings.character is None:
+        raise UserError("No character is picked in this scene.",
+                        "Open a .blend that has one, or name an object with --character.")  # fmt: skip
     _require(validation.no_character(bpy.context))
     return settings.character
 
@@ -250,7 +253,8 @@ def _text(path: Path) -> bpy.types.Text:
     try:
         said = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read the text '{path}' ({error}).", "Give a text file in UTF-8.") from error
+        raise UserError(f"Cannot read the text '{path}' ({getattr(error, 'strerror', '') or error}).",
+                        "Give a text file in UTF-8.") from error  # fmt: skip
     text = bpy.data.texts.new(path.name)
     text.write(said)
     return text
@@ -284,15 +288,8 @@ def _check_place(arguments: argparse.Namespace) -> None:
         raise UserError(f"Cannot write to the folder '{folder}'.", "Choose one that you can write to.")
 
 
-FILES = ("voice", "mapping_file", "avatar", "tracks", "frames")
-"""Settings that name what is there; ``output`` says where to write, seen from whatever .blend it is in."""
-
-
 class _Place:
-    """The output folder is beside the .blend that will be, and so are the paths to what is made.
-
-    Blender takes its own data-blocks' ``//`` paths along when a file moves, but no add-on's.
-    """
+    """The output folder is beside the .blend that will be, and so are the paths to what is made."""
 
     def __init__(self, arguments: argparse.Namespace, obj: bpy.types.Object) -> None:
         self.path = Path(bpy.data.filepath if arguments.save else arguments.output).absolute()
@@ -307,11 +304,10 @@ class _Place:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is not None:
             return
-        moved = _absolute() if bpy.data.filepath and Path(bpy.data.filepath).parent != self.path.parent else []
         _save(self.path)
         self.settings.output = self.output
-        for settings, name in [*moved, *((self.settings, name) for name in self.made)]:
-            setattr(settings, name, _relative(getattr(settings, name)))
+        for name in self.made:
+            setattr(self.settings, name, _relative(getattr(self.settings, name)))
         self._keep_strips_relative()
         files = bpy.context.preferences.filepaths
         versions, files.save_version = files.save_version, 0  # the first save has kept the backup
@@ -327,17 +323,6 @@ class _Place:
         for strip in sequencer.ours(scene, "frames", self.obj):
             if not strip.directory.startswith("//"):
                 strip.directory = _relative(strip.directory) + "/"
-
-
-def _absolute() -> list[tuple[bpy.types.PropertyGroup, str]]:
-    """Make every object's ``//`` files absolute before the .blend moves; which they were."""
-    found = []
-    for settings in (obj.gmtalker for obj in bpy.data.objects if obj.library is None):
-        for name in FILES:
-            if getattr(settings, name).startswith("//"):
-                setattr(settings, name, bpy.path.abspath(getattr(settings, name)))
-                found.append((settings, name))
-    return found
 
 
 def _relative(path: str) -> str:

@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 
 from ..core.arkit import EMOTIONS
+from ..core.errors import UserError
 from . import blender_compat as compat
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ def _by_curve(curve: bpy.types.FCurve | None, value: float, first: int, last: in
 
 
 def _by_evaluation(scene: bpy.types.Scene, obj: bpy.types.Object, first: int, last: int) -> Array:
+    if not any(block.original == obj for block in bpy.context.evaluated_depsgraph_get().ids):
+        raise UserError(f"'{obj.name}' is hidden, so Blender does not follow the drivers and strips of its emotions.",
+                        "Show it in the viewport, and its collection in the view layer.")  # fmt: skip
     current, subframe = scene.frame_current, scene.frame_subframe
     rows = []
     try:

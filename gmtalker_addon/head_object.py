@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..core.arkit import ARKIT_NAMES
 from ..core.errors import ExitCode, UserError
+from ..core.files import read_npz
 from .head_masks import HeadData, masks
 from .materials import Look, head_materials
 
@@ -45,8 +46,7 @@ def load_head(path: Path = BUILT_IN, identity: Sequence[float] | None = None) ->
 
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            data: HeadData = {name: file[name] for name in file.files}
+        data: HeadData = read_npz(path)
         vertices = data["vertices"].astype(np.float64)
         part = data["vertex_part"]
     except FileNotFoundError:

@@ -52,6 +52,12 @@ class RigMapping:
         """Every shape key that is driven."""
         return {key for targets in self.shapes.values() for key, _ in targets}
 
+    def reach(self, key: str) -> tuple[float, float]:
+        """The least and the most that a shape key can be driven to, within Blender's bounds of a slider."""
+        scales = [scale for targets in self.shapes.values() for name, scale in targets if name == key]
+        low, high = sum(min(s, 0.0) for s in scales), sum(max(s, 0.0) for s in scales)
+        return max(low, -10.0), min(high, 10.0)
+
 
 def plain(name: str) -> str:
     """A name without prefix, case, underscores and the spelling of its side.

@@ -19,7 +19,8 @@ from bpy.props import (
 )
 
 from ..core.arkit import EMOTIONS
-from . import blender_compat, engine, sequencer
+from ..core.protocol import MOST_STRENGTH
+from . import blender_compat, engine, moving, sequencer
 from .character import usable
 from .session import session
 
@@ -126,12 +127,12 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
         min=0,
     )
     lip_strength: FloatProperty(
-        name="Lips", description="Scales mouth motion", default=1.0, min=0.0, soft_max=2.0
+        name="Lips", description="Scales mouth motion", default=1.0, min=0.0, soft_max=2.0, max=MOST_STRENGTH,
     )
     jaw_strength: FloatProperty(
         name="Jaw",
         description="Scales how far the jaw drops in speech; closed lips stay closed",
-        default=1.0, min=0.0, soft_max=2.0,
+        default=1.0, min=0.0, soft_max=2.0, max=MOST_STRENGTH,
     )
     smoothing: FloatProperty(
         name="Smoothing",
@@ -146,7 +147,7 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
         min=0.0, max=500.0, soft_max=120.0, step=1000, precision=0,
     )
     head_strength: FloatProperty(
-        name="Head", description="Scales head motion", default=1.0, min=0.0, soft_max=2.0
+        name="Head", description="Scales head motion", default=1.0, min=0.0, soft_max=2.0, max=MOST_STRENGTH,
     )
     parts: EnumProperty(
         name="Parts",
@@ -201,9 +202,15 @@ GMTALKER_character_settings.__annotations__ |= {
 
 
 @bpy.app.handlers.persistent
-def _before_saving(*_: Any) -> None:
+def _before_saving(path: str, *_: Any) -> None:
     _open_references()
     _release_deleted()
+    moving.follow(path)
+
+
+@bpy.app.handlers.persistent
+def _after_saving(path: str, *_: Any) -> None:
+    moving.settle(path)
 
 
 def _open_references() -> None:
@@ -244,24 +251,27 @@ class GMTALKER_scene_settings(bpy.types.PropertyGroup):
     )
 
 
+HANDLERS = {"save_pre": _before_saving, "save_post": _after_saving, "save_post_fail": _after_saving}
 CLASSES = (GMTALKER_character_settings, GMTALKER_scene_settings)
 
 
 def register() -> None:
     bpy.types.Object.gmtalker = PointerProperty(type=GMTALKER_character_settings, override=OVERRIDE)
     bpy.types.Scene.gmtalker = PointerProperty(type=GMTALKER_scene_settings)  # scenes have no overrides
-    bpy.app.handlers.save_pre.append(_before_saving)
-    atexit.register(_forget_references)
+    for name, handler in HANDLERS.items():
+        getattr(bpy.app.handlers, name).append(handler)
+    atexit.register(_forget_handlers)
 
 
 def unregister() -> None:
-    atexit.unregister(_forget_references)
-    _forget_references()
+    atexit.unregister(_forget_handlers)
+    _forget_handlers()
     del bpy.types.Scene.gmtalker
     del bpy.types.Object.gmtalker
 
 
-def _forget_references() -> None:
+def _forget_handlers() -> None:
     """A handler that outlives the interpreter hangs the exit of Blender's module."""
-    if _before_saving in bpy.app.handlers.save_pre:
-        bpy.app.handlers.save_pre.remove(_before_saving)
+    for name, handler in HANDLERS.items():
+        if handler in getattr(bpy.app.handlers, name):
+            getattr(bpy.app.handlers, name).remove(handler)

@@ -91,6 +91,15 @@ def driven(owner: bpy.types.ID) -> set[str]:
     return {curve.data_path for strip in ours for curve in compat.assigned_curves(strip)}
 
 
+def on_top(owner: bpy.types.ID) -> set[str]:
+    """What the artist's own action and drivers decide, whatever lies in the NLA."""
+    data = owner.animation_data
+    if data is None:
+        return set()
+    own = compat.assigned_curves(data) if data.action_blend_type == "REPLACE" else []
+    return {curve.data_path for curve in (*own, *data.drivers) if not curve.mute}
+
+
 def _value(owner: bpy.types.ID, path: str) -> Value | None:
     found = _property(owner, path)
     if found is None:

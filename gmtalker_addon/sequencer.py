@@ -39,9 +39,9 @@ def _is_ours(strip: Any, kind: str, owner: bpy.types.Object) -> bool:
     return holder == owner and text.startswith(f"{kind}:")
 
 
-def is_deleted(owner: bpy.types.Object) -> bool:
+def is_deleted(owner: bpy.types.ID) -> bool:
     """Whether nothing but pointers such as ours keeps an object: the artist has no way to it."""
-    return not owner.users_collection and not owner.use_fake_user
+    return isinstance(owner, bpy.types.Object) and not owner.users_collection and not owner.use_fake_user
 
 
 def release_deleted(scene: bpy.types.Scene) -> None:
@@ -281,7 +281,7 @@ def _free_channel(strips: Any, first: int, end: int, lowest: int, besides: Any =
 
 
 def film_span(scene: bpy.types.Scene, owner: bpy.types.Object) -> tuple[int, int, tuple[int, int]]:
-    """First and last frame of the character's frames, and their size in pixels.
+    """First and last frame of the character's frames, and their size in pixels; (0, 0): the files are gone.
 
     Raises:
         UserError: there are none.
@@ -292,11 +292,7 @@ def film_span(scene: bpy.types.Scene, owner: bpy.types.Object) -> tuple[int, int
         raise UserError(f"'{owner.name}' has no rendered frames in the Sequencer.",
                         "Press 'Render Frames' first.")  # fmt: skip
     spans = [compat.strip_span(strip) for strip in found]
-    size = _size(found[0])
-    if not size[0]:
-        element = found[0].elements[0]
-        size = (element.orig_width, element.orig_height)
-    return min(b for b, _ in spans), max(e for _, e in spans) - 1, size
+    return min(b for b, _ in spans), max(e for _, e in spans) - 1, _size(found[0])
 
 
 def set_film(scene: bpy.types.Scene, owner: bpy.types.Object, path: str) -> None:

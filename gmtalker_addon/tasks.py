@@ -29,6 +29,7 @@ from .session import session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .character import Character
     from .jobs import Job
 
 _T = TypeVar("_T", bpy.types.Object, bpy.types.Scene)
@@ -71,7 +72,7 @@ class _Held(Generic[_T]):
 
     def __call__(self) -> _T:
         for one in getattr(bpy.data, self._all):
-            if one.session_uid == self._uid:
+            if one.session_uid == self._uid and not sequencer.is_deleted(one):
                 return one
         what = "scene" if self._all == "scenes" else "character"
         raise UserError(f"The {what} '{self._name}' is gone.", "Undo its deletion, and run it again.")
@@ -163,7 +164,7 @@ class Generate:
         return str(path)
 
     def finish(self, result: dict[str, Any]) -> str:
-        obj = self.obj()
+        obj, scene = self.obj(), self.scene()
         made = Path(result["tracks"])
         tracks = FaceTracks.load(made)
         rig = character.resolve(obj)
@@ -176,18 +177,36 @@ class Generate:
             if not target.is_file() or target.read_bytes() != content:
                 os.replace(part, target)
         settings.tracks = sequencer.relative(target)
-        message = " ".join([f"Baked {len(tracks)} frames on '{obj.name}'.", *result["warnings"]])
-        if not self.voice.strip and settings.add_sound:
-            scene = self.sequencer()
-            try:
-                sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, len(tracks))
-            except UserError as error:
-                message += f" {error}"
-        return message
+        _, trouble = _place_sound(self.sequencer, obj, self.voice, len(tracks))
+        return " ".join([_baked(tracks, rig, scene, self.voice.first), *result["warnings"], *trouble])
 
     def discard(self) -> None:
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _baked(tracks: FaceTracks, rig: Character, scene: bpy.types.Scene, first: int) -> str:
+    """What was done; and what of it does not show, which would look like a failure."""
+    said = f"Baked {len(tracks)} frames on '{rig.owner.name}'."
+    last = int(baking.key_frames(tracks, baking.scene_fps(scene), first)[-1])
+    if first < scene.frame_start or last > scene.frame_end:
+        said += f" They go from {first} to {last}, the scene from {scene.frame_start} to {scene.frame_end}."
+    if hidden := baking.hidden(rig):
+        more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
+        said += f" Your own keys or drivers stay on top at {', '.join(hidden[:3])}{more}."
+    return said
+
+
+def _place_sound(
+    strips: _Held[bpy.types.Scene], obj: bpy.types.Object, said: voice.Voice, length: int
+) -> tuple[Any, list[str]]:
+    """A voice file's strip, where the artist wants one; why there is none is told, and loses no work."""
+    if said.strip or not obj.gmtalker.add_sound:
+        return None, []
+    try:
+        return sequencer.place_sound(strips(), obj, said.path, said.first, length), []
+    except UserError as error:
+        return None, [str(error)]
 
 
 class _beside:
@@ -266,15 +285,14 @@ class RenderFrames:
         scene = self.sequencer()
         if self.work != self.target:
             _move_folder(self.work, self.target)
+        length = max(1, self.first + len(frames) - self.voice.first)
+        sound, trouble = _place_sound(self.sequencer, obj, self.voice, length)
         if self.voice.strip:
             sound = voice.find_strip(scene, self.voice.strip)
-        else:
-            length = max(1, self.first + len(frames) - self.voice.first)
-            sound = sequencer.place_sound(scene, obj, self.voice.path, self.voice.first, length)
         paths = [self.target / f.name for f in frames]
         sequencer.place_frames(scene, obj, paths, self.first, sound)
         obj.gmtalker.frames = sequencer.relative(self.target)
-        return f"Rendered {len(frames)} frames into the Sequencer."
+        return " ".join([f"Rendered {len(frames)} frames into the Sequencer.", *trouble])
 
     def discard(self) -> None:
         if self.folder is not None:
@@ -332,12 +350,11 @@ class SetUpEngine:
 
 def bake_file(context: bpy.types.Context, obj: bpy.types.Object, path: str, parts: set[str]) -> str:
     """Bake tracks that are there already; no engine needed."""
-    if not path:
-        raise UserError("There are no face tracks yet.", "Press 'Generate' first.")
     tracks = FaceTracks.load(bpy.path.abspath(path))
     fps, strip_scene = baking.scene_fps(context.scene), compat.sequencer_scene(context)
     if obj.gmtalker.voice_source == "STRIP":
         _check_rates(context.scene, strip_scene)
     first = voice.first_frame(obj, strip_scene, fps, tracks.start)
-    baking.bake(tracks, character.resolve(obj), fps, first, parts, limits(obj))
-    return f"Baked {len(tracks)} frames on '{obj.name}'."
+    rig = character.resolve(obj)
+    baking.bake(tracks, rig, fps, first, parts, limits(obj))
+    return _baked(tracks, rig, context.scene, first)

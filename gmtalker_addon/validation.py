@@ -14,8 +14,9 @@ import bpy
 from ..core.errors import UserError
 from . import blender_compat as compat
 from . import engine, voice
-from .character import usable
+from .character import linked, usable
 from .preferences import engine_override
+from .sequencer import is_deleted
 from .session import session
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ def no_character(context: bpy.types.Context) -> str:
     obj = context.scene.gmtalker.character
     if obj is None or obj.name not in bpy.data.objects:
         return "No character is picked. Pick one, or press 'Add Built-in Head'."
+    if obj.library is not None:
+        return str(linked(obj, obj))
+    if is_deleted(obj):  # our own pointer keeps it
+        return f"'{obj.name}' is deleted. Pick another character, or undo its deletion."
     if not usable(obj):
         return f"'{obj.name}' has no shape keys. Pick a mesh that has, or its armature."
     return ""

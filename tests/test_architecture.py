@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LIGHT = {"errors", "arkit", "tracks", "protocol", "head", "training.head_poses"}
+LIGHT = {"errors", "arkit", "files", "tracks", "protocol", "head", "training.head_poses"}
 SIBLINGS = {"core", "gmtalker_addon", "installer"}
 
 

@@ -72,7 +72,7 @@ class LongRunning(Reasoned):
         if not bpy.app.timers.is_registered(watch):
             bpy.app.timers.register(watch, first_interval=TICK, persistent=True)
         _redraw(context)
-        return {"FINISHED"}
+        return {"INTERFACE"}  # handled, but not done yet: Blender makes no undo step of it
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -140,8 +140,11 @@ def _pop_up(context: bpy.types.Context, title: str, text: str) -> None:
 
 @bpy.app.handlers.persistent
 def abandon(*_: object) -> None:
-    """Give the running job up: its file has been replaced by another."""
-    session.abandon()
+    """Give the running job up, or the last message: their file has been replaced by another."""
+    if session.busy:
+        session.abandon()
+    else:
+        session.say("")
 
 
 def _redraw(context: bpy.types.Context) -> None:

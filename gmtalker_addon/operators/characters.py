@@ -5,6 +5,7 @@ import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ...core.arkit import EMOTIONS
+from ...core.errors import UserError
 from .. import baking, character, emotion_curves, head_object, sequencer, tasks, validation
 from .. import blender_compat as compat
 from ..properties import ALL_PARTS, PART_ITEMS
@@ -22,8 +23,9 @@ class GMTALKER_OT_add_head(Direct, bpy.types.Operator):
     name: StringProperty(name="Name", default="Head")
 
     def act(self, context: bpy.types.Context) -> str:
-        context.scene.gmtalker.character = head_object.create_head(context, name=self.name)
-        return ""
+        context.scene.gmtalker.character = head = head_object.create_head(context, name=self.name)
+        # It is small, and the cube of a new file hides it.
+        return f"Added '{head.name}' at the world's origin. View > Frame Selected brings you to it."
 
 
 class GMTALKER_OT_emotion_preset(Direct, bpy.types.Operator):
@@ -81,10 +83,10 @@ class GMTALKER_OT_bake(Direct, bpy.types.Operator):
 
     def act(self, context: bpy.types.Context) -> str:
         obj = character_of(context)
+        if not self.filepath and (reason := validation.no_tracks(context)):
+            raise UserError(reason, "")
         path = self.filepath or obj.gmtalker.tracks
-        given = self.properties.is_property_set("parts")
-        parts = set(self.parts) if given else set(obj.gmtalker.parts)
-        message = tasks.bake_file(context, obj, path, parts)
+        message = tasks.bake_file(context, obj, path, _parts(self, obj))
         obj.gmtalker.tracks = path
         return message
 
@@ -102,9 +104,7 @@ class GMTALKER_OT_clear(Direct, bpy.types.Operator):
 
     def act(self, context: bpy.types.Context) -> str:
         obj = character_of(context)
-        given = self.properties.is_property_set("parts")
-        parts = set(self.parts) if given else set(obj.gmtalker.parts)
-        removed = baking.clear(character.resolve(obj), parts)
+        removed = baking.clear(character.find(obj), _parts(self, obj))
         return f"Cleared {removed} strips of '{obj.name}'."
 
 
@@ -120,9 +120,19 @@ class GMTALKER_OT_film_settings(Direct, bpy.types.Operator):
     )
 
     def act(self, context: bpy.types.Context) -> str:
-        scene = compat.sequencer_scene(context)
-        sequencer.set_film(scene, character_of(context), self.filepath)
-        return f"'Render Animation' now writes {self.filepath}."
+        scene, obj, path = compat.sequencer_scene(context), character_of(context), self.filepath
+        if path.startswith("//") and not bpy.data.filepath:  # beside the frames, then
+            path = str(tasks.output_folder(obj) / path[2:])
+        sequencer.set_film(scene, obj, path)
+        return f"'Render Animation' now writes {path}."
+
+
+def _parts(operator: bpy.types.Operator, obj: bpy.types.Object) -> set[str]:
+    """The parts that a script asks for, or that the panel shows."""
+    parts = set((operator if operator.properties.is_property_set("parts") else obj.gmtalker).parts)
+    if not parts:
+        raise UserError("No part is chosen.", "Switch on speech, emotion, head, blink or gaze.")
+    return parts
 
 
 CLASSES = (

@@ -13,6 +13,7 @@ class GMTALKER_OT_generate(LongRunning, bpy.types.Operator):
     bl_idname = "gmtalker.generate"
     bl_label = "Generate"
     bl_description = "Turn the voice and the emotion curves into keyframes"
+    bl_options = {"UNDO"}
     reason = staticmethod(validation.generating)
 
     def task(self, context: bpy.types.Context) -> Task:
@@ -23,6 +24,7 @@ class GMTALKER_OT_render_frames(LongRunning, bpy.types.Operator):
     bl_idname = "gmtalker.render_frames"
     bl_label = "Render Frames"
     bl_description = "Render the avatar's photoreal frames into the Sequencer, in sync with the voice"
+    bl_options = {"UNDO"}
     reason = staticmethod(validation.rendering)
 
     def task(self, context: bpy.types.Context) -> Task:

@@ -198,6 +198,16 @@ def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
+def ready(face: Any, voice: Path, engine: Any, tmp_path: Path, home: Path, scene: Any) -> Any:
+    """A character with a voice, an engine, an avatar, and an output folder."""
+    (home / "avatars" / "ada").mkdir(parents=True)
+    (home / "avatars" / "ada" / "avatar.toml").touch()
+    face.gmtalker.voice = str(voice)
+    face.gmtalker.output = str(tmp_path / "aus gabe")
+    return face
+
+
+@pytest.fixture
 def state_of(module: Any) -> Any:
     """Everything that a job could leave behind, to be compared before and after."""
     import bpy

@@ -224,6 +224,73 @@ def test_tracks_of_another_rate_keep_their_time(module, make_tracks):
     assert frames[5] == pytest.approx(7)
 
 
+def test_a_copy_of_a_character_has_a_face_of_its_own(face, scene, make_tracks, bake, strips):
+    import bpy
+
+    def jaw(obj):
+        scene.frame_set(7)
+        return obj.data.shape_keys.key_blocks["jawOpen"].value
+
+    bake(face, make_tracks(20))
+    before = jaw(face)
+    face.select_set(True)
+    bpy.context.view_layer.objects.active = face
+    bpy.ops.object.duplicate()
+    other = bpy.context.object
+    assert jaw(other) == before
+    bake(other, make_tracks(20, seed=1))
+    assert jaw(face) == before != jaw(other)
+    assert {s.action.name for s in strips(face).values()}.isdisjoint(s.action.name for s in strips(other).values())
+    actions = len(bpy.data.actions)
+    bake(other, make_tracks(20, seed=2))
+    assert len(bpy.data.actions) == actions
+    scene.gmtalker.character = other
+    bpy.ops.gmtalker.clear()
+    assert jaw(face) == before
+    assert jaw(other) == 0
+    assert len(bpy.data.actions) == actions / 2
+
+
+def test_what_is_open_in_the_action_editor_is_baked_again(face, make_tracks, bake, strips):
+    bake(face, make_tracks(20))
+    action = strips(face)["SPEECH", "Key"].action
+    face.data.shape_keys.animation_data.action = action
+    bake(face, make_tracks(20, seed=1))
+    assert strips(face)["SPEECH", "Key"].action == action
+
+
+def test_keys_and_drivers_that_win_are_named(face, scene, make_tracks, bake, module):
+    baking, character = module("gmtalker_addon.baking"), module("gmtalker_addon.character")
+    blocks = face.data.shape_keys.key_blocks
+    bake(face, make_tracks(20))
+    assert baking.hidden(character.resolve(face)) == []
+    blocks["mouthPucker"].driver_add("value").driver.expression = "0.25"
+    blocks["jawOpen"].keyframe_insert("value", frame=1)
+    assert baking.hidden(character.resolve(face)) == ["jawOpen", "mouthPucker"]
+    face.data.shape_keys.animation_data.action_blend_type = "ADD"
+    assert baking.hidden(character.resolve(face)) == ["mouthPucker"]
+
+
+def test_teeth_that_follow_the_skin_are_not_named(face, scene, make_tracks, bake, module):
+    import bpy
+
+    teeth = bpy.data.objects.new("Teeth", bpy.data.meshes.new("Teeth"))
+    scene.collection.objects.link(teeth)
+    teeth.parent = face
+    for name in ("Basis", "jawOpen"):
+        teeth.shape_key_add(name=name)
+    teeth.data.shape_keys.key_blocks["jawOpen"].driver_add("value")
+    bake(face, make_tracks(20))
+    baking, character = module("gmtalker_addon.baking"), module("gmtalker_addon.character")
+    assert baking.hidden(character.resolve(face)) == []
+
+
+def test_absolute_shape_keys_are_refused(face, make_tracks, bake, module):
+    face.data.shape_keys.use_relative = False
+    with pytest.raises(module("core.errors").UserError, match=r"'Face' are absolute.*Switch 'Relative' on"):
+        bake(face, make_tracks(20))
+
+
 def test_clearing_takes_only_ours_and_lets_the_face_rest(face, scene, module, make_tracks, bake):
     import bpy
 

@@ -97,6 +97,11 @@ def test_no_engine_is_exit_code_4(command, voice, tmp_path, home, capsys):
     assert "The engine is not set up." in capsys.readouterr().err
 
 
+def test_a_file_without_a_character_names_the_option(command, scene, tmp_path, capsys):
+    assert command(["film", "-o", str(tmp_path / "a.mp4")]) == 3
+    assert "name an object with --character" in capsys.readouterr().err
+
+
 def test_an_unknown_avatar_is_exit_code_4(command, face, engine, tmp_path, capsys):
     assert command(["render", "--avatar", "nobody", "-o", str(tmp_path / "o.blend")]) == 4
     assert "There is no avatar 'nobody'" in capsys.readouterr().err

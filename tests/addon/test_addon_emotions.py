@@ -56,6 +56,15 @@ def test_drivers_are_followed(face, scene, sample):
     assert scene.frame_current == 42
 
 
+def test_drivers_of_a_hidden_character_are_not_taken_for_nothing(face, scene, sample, module):
+    face.driver_add("gmtalker.sad").driver.expression = "frame / 100"
+    scene.frame_set(42)
+    face.hide_viewport = True
+    with pytest.raises(module("core.errors").UserError, match=r"'Face' is hidden.*Show it in the viewport"):
+        sample(10, 12)
+    assert scene.frame_current == 42
+
+
 def test_nla_strips_are_followed(face, sample, push_down):
     for frame, value in ((1, 0.0), (21, 1.0)):
         face.gmtalker.happy = value

@@ -120,6 +120,29 @@ def test_a_character_deleted_amid_a_job_is_missed(start, watch, scene):
     assert watch() == [("Generate", "The character 'Face' is gone. Undo its deletion, and run it again.")]
 
 
+def test_a_character_deleted_in_the_view_is_missed_too(start, watch, face):
+    import bpy
+
+    start()
+    face.select_set(True)
+    bpy.ops.object.delete()
+    assert watch() == [("Generate", "The character 'Face' is gone. Undo its deletion, and run it again.")]
+
+
+def test_a_script_may_ask_for_an_undo_step(face, voice, engine, tmp_path):
+    import bpy
+
+    face.gmtalker.voice, face.gmtalker.output = str(voice), str(tmp_path / "out")
+    step("before")
+    assert bpy.ops.gmtalker.generate("EXEC_DEFAULT", True) == {"FINISHED"}
+    assert bpy.data.actions
+    step("after")
+    undo()
+    undo()
+    assert not bpy.data.actions
+    assert "Face" in bpy.data.objects
+
+
 def test_a_result_is_one_undo_step_in_edit_mode_too(start, watch, module, scene):
     """Frames whose data-blocks are there already: the mesh alone would be in the step."""
     import bmesh
@@ -234,6 +257,14 @@ def test_another_file_gives_the_job_up(start, watch, engine, module, tmp_path, u
     assert not session.busy
     assert not child.alive
     assert watch() == []
+
+
+def test_another_file_shows_no_message_of_the_last(face, module, tmp_path):
+    import bpy
+
+    module("gmtalker_addon.session").session.say("Baked 50 frames on 'Face'.")
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert bpy.context.scene.gmtalker.status == ""
 
 
 def test_an_add_on_that_is_disabled_leaves_no_timer_and_no_handler(start, engine, module, until_progress):

@@ -85,6 +85,24 @@ def test_operators_save_edit_and_load(face, scene, make_tracks, module, tmp_path
     assert blocks["jawOpen"].value == 0
 
 
+def test_a_mapping_file_that_was_never_chosen_is_asked_for(face, module):
+    face.gmtalker.mapping = "CUSTOM"
+    with pytest.raises(module("core.errors").UserError, match="No mapping file is chosen for 'Face'"):
+        module("gmtalker_addon.character").resolve(face)
+
+
+def test_what_a_lost_mapping_has_baked_can_be_cleared(face, make_tracks, bake, remap, tmp_path):
+    import bpy
+
+    remap(face, ["jawOpen"])
+    bake(face, make_tracks(20))
+    (tmp_path / "map.json").unlink()
+    face.data.shape_keys.key_blocks["jawOpen"].name = "Kiefer"
+    assert bpy.ops.gmtalker.clear() == {"FINISHED"}
+    assert not bpy.data.actions
+    assert face.data.shape_keys.key_blocks["Kiefer"].value == 0
+
+
 def test_a_new_mapping_leaves_no_keys_of_the_old_one(face, scene, make_tracks, module, tmp_path):
     import bpy
 
@@ -119,5 +137,23 @@ def test_a_linked_character_says_what_to_do(face, module, tmp_path, make_tracks)
     with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, wanted):
         wanted.objects = ["Face"]
     linked = bpy.data.objects["Face"]
-    with pytest.raises(module("core.errors").UserError, match="Make a library override"):
+    with pytest.raises(module("core.errors").UserError, match=r"'Face' is linked.*Make a library override"):
         module("gmtalker_addon.character").resolve(linked)
+    bpy.context.scene.gmtalker.character = linked
+    for operator in (bpy.ops.gmtalker.key_emotion, bpy.ops.gmtalker.generate):
+        with pytest.raises(RuntimeError, match=r"'Face' is linked.*Make a library override"):
+            operator()
+
+
+def test_a_shape_key_for_both_directions_moves_in_both(mapping, face, scene, make_tracks, bake, tmp_path):
+    mine = mapping.RigMapping(shapes={"mouthLeft": (("mouthLeft", 2.0),), "mouthRight": (("mouthLeft", -2.0),)})
+    assert mine.reach("mouthLeft") == (-2.0, 2.0)
+    mapping.save(mine, tmp_path / "m.json")
+    face.gmtalker.mapping, face.gmtalker.mapping_file = "CUSTOM", str(tmp_path / "m.json")
+    tracks = make_tracks(20)
+    bake(face, tracks)
+    left, right = (tracks.expression[:, tracks.expression_names.index(n)] for n in ("mouthLeft", "mouthRight"))
+    assert (left < right).any()
+    for frame, value in enumerate(2 * (left - right), 1):
+        scene.frame_set(frame)
+        assert face.data.shape_keys.key_blocks["mouthLeft"].value == pytest.approx(value, abs=1e-5)

@@ -12,16 +12,6 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture
-def ready(face, voice, engine, tmp_path, home, scene):
-    """A character with a voice, an engine, an avatar, and an output folder."""
-    (home / "avatars" / "ada").mkdir(parents=True)
-    (home / "avatars" / "ada" / "avatar.toml").touch()
-    face.gmtalker.voice = str(voice)
-    face.gmtalker.output = str(tmp_path / "aus gabe")
-    return face
-
-
 def ops():
     import bpy
 
@@ -198,6 +188,40 @@ def test_the_film_is_written_with_picture_and_sound(ready, scene, tmp_path):
     assert b"mp4a" in content
 
 
+def test_the_film_of_an_unsaved_file_goes_beside_its_frames(ready, scene):
+    ops().generate()
+    ops().render_frames()
+    ops().film_settings()
+    assert Path(scene.render.filepath) == Path(ready.gmtalker.frames).parent / "film.mp4"
+
+
+def test_no_film_of_frames_that_are_gone(ready, scene):
+    ops().generate()
+    ops().render_frames()
+    shutil.rmtree(ready.gmtalker.frames)
+    with pytest.raises(RuntimeError, match=r"'Face' are gone\. Press 'Render Frames' again"):
+        ops().film_settings(filepath="/film.mp4")
+    assert scene.render.filepath != "/film.mp4"
+
+
+def test_frames_come_without_sound_where_it_is_not_wanted(ready, scene, module):
+    ready.gmtalker.add_sound = False
+    ops().generate()
+    ops().render_frames()
+    assert [s.type for s in module("gmtalker_addon.blender_compat").all_strips(scene)] == ["IMAGE"]
+
+
+def test_a_sound_that_blender_cannot_read_loses_no_frames(ready, scene, module, monkeypatch):
+    def deaf(*words):
+        raise module("core.errors").UserError("Blender cannot use the sound.", "Switch 'Add Sound' off.")
+
+    monkeypatch.setattr(module("gmtalker_addon.sequencer"), "place_sound", deaf)
+    ops().generate()
+    assert ops().render_frames() == {"FINISHED"}
+    assert scene.gmtalker.status.endswith("Blender cannot use the sound. Switch 'Add Sound' off.")
+    assert [s.type for s in module("gmtalker_addon.blender_compat").all_strips(scene)] == ["IMAGE"]
+
+
 def test_tracks_of_another_frame_rate_are_not_rendered(ready, scene):
     ops().generate()
     scene.render.fps = 30
@@ -310,49 +334,7 @@ def test_an_output_that_is_a_file_is_refused(ready, tmp_path):
         ops().generate()
 
 
-# --- why a button is disabled ------------------------------------------------------------------
-
-
-def reason(module, name):
-    import bpy
-
-    return getattr(module("gmtalker_addon.validation"), name)(bpy.context)
-
-
-def test_every_missing_thing_is_named_in_turn(face, scene, module, voice, engine, home, tmp_path):
-    import bpy
-
-    scene.gmtalker.character = None
-    assert reason(module, "generating").startswith("No character is picked.")
-    cube = bpy.data.objects.new("Cube", bpy.data.meshes.new("Cube"))
-    scene.collection.objects.link(cube)
-    scene.gmtalker.character = face
-    assert reason(module, "generating").startswith("No voice is chosen.")
-    face.gmtalker.voice = str(tmp_path / "none.wav")
-    assert "There is no voice file" in reason(module, "generating")
-    face.gmtalker.voice = str(voice)
-    face.gmtalker.parts = set()
-    assert reason(module, "generating").startswith("No part is chosen.")
-    face.gmtalker.parts = {"HEAD"}
-    assert reason(module, "generating") == ""
-    assert reason(module, "rendering").startswith("There are no face tracks yet.")
-    assert reason(module, "filming").startswith("There are no frames yet.")
-    face.gmtalker.voice_source = "STRIP"
-    assert "Choose a sound strip" in reason(module, "generating")
-    face.gmtalker.voice_strip = "gone"
-    assert "no sound strip 'gone'" in reason(module, "generating")
-    face.gmtalker.voice_source = "FILE"
-    (home / "engine.json").unlink()
-    assert reason(module, "generating") == "The engine is not set up. Press 'Set Up Engine'."
-    with pytest.raises(RuntimeError, match="The engine is not set up"):
-        ops().generate()
-    assert reason(module, "idle").startswith("Nothing is running")
-
-
-def test_an_unknown_avatar_is_named(ready, module):
-    ops().generate()
-    ready.gmtalker.avatar = "nobody"
-    assert reason(module, "rendering").startswith("There is no avatar 'nobody'. Choose one of: ada")
+# --- setting up -------------------------------------------------------------------------------
 
 
 def test_setting_up_asks_for_online_access(scene, module, monkeypatch):

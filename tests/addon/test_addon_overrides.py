@@ -103,15 +103,39 @@ def test_with_its_mesh_overridden_too_it_is_baked_and_stays_so(shot, module, mak
     assert "GMTalker speech" in [t.name for t in tracks]
 
 
-def test_the_add_on_takes_its_handler_away(extension, module):
+def test_what_its_library_has_baked_is_changed_in_the_shot_alone(shot, face, bake, module, make_tracks, tmp_path):
+    import bpy
+
+    def jaw(obj):
+        bpy.context.scene.frame_set(7)
+        return obj.data.shape_keys.key_blocks["jawOpen"].value
+
+    bake(face, make_tracks())
+    face = shot()
+    face.data.override_create(remap_local_usages=True)
+    before = jaw(face)
+    baking, character = module("gmtalker_addon.baking"), module("gmtalker_addon.character")
+    tracks = make_tracks(seed=1)
+    baking.bake(tracks, character.resolve(face), 25, 1)
+    asked = pytest.approx(tracks.expression[6, tracks.expression_names.index("jawOpen")], abs=1e-5)
+    assert before != asked
+    face = reopen(tmp_path / "shot.blend")
+    assert jaw(face) == asked
+    with pytest.raises(module("core.errors").UserError, match=r"came with the linked character.*Mute it"):
+        baking.clear(character.resolve(face))
+    assert jaw(face) == asked
+
+
+def test_the_add_on_takes_its_handlers_away(extension, module):
     import bpy
 
     properties = module("gmtalker_addon.properties")
 
     def ours():
-        return [h.__name__ for h in bpy.app.handlers.save_pre if h.__module__ == properties.__name__]
+        lists = [getattr(bpy.app.handlers, name) for name in ("save_pre", "save_post", "save_post_fail")]
+        return [h.__name__ for found in lists for h in found if h.__module__ == properties.__name__]
 
-    assert ours() == ["_before_saving"]
+    assert ours() == ["_before_saving", "_after_saving", "_after_saving"]
     properties.unregister()
     try:
         assert ours() == []

@@ -13,16 +13,6 @@ SAD, HAPPY = 6, 5
 
 
 @pytest.fixture
-def ready(face, voice, engine, tmp_path, home):
-    """A character with a voice, an engine, an avatar, and an output folder."""
-    (home / "avatars" / "ada").mkdir(parents=True)
-    (home / "avatars" / "ada" / "avatar.toml").touch()
-    face.gmtalker.voice = str(voice)
-    face.gmtalker.output = str(tmp_path / "aus gabe")
-    return face
-
-
-@pytest.fixture
 def strip(ready, scene, voice, module):
     """The voice as a strip at frames 101 to 150, chosen."""
     strip = module("gmtalker_addon.blender_compat").strips(scene).new_sound("v", str(voice), 1, 101)

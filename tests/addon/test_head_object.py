@@ -104,10 +104,12 @@ def test_missing_and_broken_head_files(heads: Any, module: Any, tmp_path: Path) 
     with pytest.raises(module("core.errors").UserError) as missing:
         heads.load_head(tmp_path / "no.npz")
     assert missing.value.code == 4
-    (tmp_path / "bad.npz").write_bytes(b"no")
-    with pytest.raises(module("core.errors").UserError) as broken:
-        heads.load_head(tmp_path / "bad.npz")
-    assert broken.value.code == 3
+    whole = heads.BUILT_IN.read_bytes()
+    for damaged in (b"no", b"PK\x03\x04", whole[: len(whole) // 2], whole[:2000] + b"\xff" * 2000 + whole[4000:]):
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        with pytest.raises(module("core.errors").UserError) as broken:
+            heads.load_head(tmp_path / "bad.npz")
+        assert broken.value.code == 3
 
 
 def test_the_fold_of_the_cheek_runs_from_nose_to_mouth(module: Any) -> None:
@@ -190,8 +192,11 @@ def test_render_set_is_made_once_and_can_be_read(
 
 def test_render_set_with_half_a_plan(avatar: Any, module: Any, tmp_path: Path) -> None:
     (tmp_path / "set.json").write_text("{}")
-    with pytest.raises(module("core.errors").UserError, match="no whole plan"):
-        avatar.render_set(tmp_path)
+    for damaged in (None, b"PK\x03\x04"):
+        if damaged:
+            (tmp_path / "params.npz").write_bytes(damaged)
+        with pytest.raises(module("core.errors").UserError, match="no whole plan"):
+            avatar.render_set(tmp_path)
 
 
 def test_avatar_command_says_what_it_lacks(
