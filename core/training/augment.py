@@ -117,10 +117,15 @@ def babble(count: int, voices: Sequence[Array], rng: np.random.Generator) -> Arr
     return out
 
 
+def hiss(count: int, rng: np.random.Generator) -> Array:
+    """Noise of a random colour, ``count`` samples."""
+    white = rng.standard_normal(count, np.float32)
+    return np.asarray(lfilter([1], [1, -rng.uniform(0, 0.97)], white), np.float32)
+
+
 def noise(samples: Array, rng: np.random.Generator) -> Array:
     """Noise of a random colour, 2 to 45 dB under the voice."""
-    white = rng.standard_normal(len(samples), np.float32)
-    return under(samples, lfilter([1], [1, -rng.uniform(0, 0.97)], white), rng.uniform(2, 45))
+    return under(samples, hiss(len(samples), rng), rng.uniform(2, 45))
 
 
 def clip_and_gain(samples: Array, rng: np.random.Generator) -> Array:

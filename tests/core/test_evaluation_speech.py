@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import UserError
 from core.evaluation import table
-from core.evaluation.speech import baselines, closures, film, signals, silence
+from core.evaluation.speech import baselines, closures, film, noise, signals, silence
 from core.phones import KIND_NAMES
 from core.training.data.grid import TrackedClip
 from core.training.data.prepare import Clip
@@ -136,6 +136,49 @@ def test_a_film_that_is_late_is_late_for_the_texts_lips_too():
     spread = rows["lag, interquartile range, ms"]
     assert spread.value == 60
     assert spread.beside == {"against the aligned text's lips": 0}
+
+
+def test_sounds_lie_as_far_under_the_voice_as_their_names_say():
+    voices = [np.random.default_rng(k).standard_normal(40_000).astype(np.float32) * (k + 1) for k in range(6)]
+    samples = np.sin(np.arange(32_000) / 9).astype(np.float32)
+    changes = noise.changes(voices)
+    under = {"hiss 20 dB under it": 20, "hiss 10 dB under it": 10, "hiss as loud as it": 0,
+             "4 others' voices 15 dB under it": 15, "music 15 dB under it": 15}  # fmt: skip
+    assert changes.keys() == {"clean", "by telephone", "in a room", *under}
+    for name, decibels in under.items():
+        added = changes[name](samples, np.random.default_rng(1)) - samples
+        assert 10 * np.log10(np.mean(samples**2) / np.mean(added**2)) == pytest.approx(decibels, abs=0.01), name
+        again = changes[name](samples, np.random.default_rng(1)) - samples
+        assert np.array_equal(added, again), name
+    assert np.array_equal(changes["clean"](samples, np.random.default_rng(1)), samples)
+    high = np.sin(np.arange(32_000) * 2 * np.pi * 5000 / 16_000).astype(np.float32)
+    assert np.abs(changes["by telephone"](samples + high, np.random.default_rng(1))).max() < 1.2
+
+
+def test_the_same_films_are_heard_through_each_change(monkeypatch):
+    heard = []
+
+    class Player:
+        def play(self, samples):
+            heard.append(samples)
+            return film.Lips(curve(np.arange(151) / 50), curve(np.arange(151) / 50))
+
+    class Bench:
+        player = Player()
+
+        def unseen(self, corpus):
+            return [spoken([AA] * 151)] * 4
+
+    clips = [filmed("one"), filmed("two")]
+    monkeypatch.setattr(noise, "unseen_films", lambda bench, speaker: clips)
+    monkeypatch.setattr(noise, "compared", lambda bench, speaker, films, lips: [
+        film.likeness(lips(clip, np.full(48_000, 0.1, np.float32)), clip) for clip in films])  # fmt: skip
+    found = noise.rows(Bench())
+    assert len(found) == 16
+    assert all(row.value == pytest.approx(1) and row.beside["amplitude"] == pytest.approx(1) for row in found)
+    clean, other = heard[2:4]  # of the second change, one for each clip
+    assert not np.array_equal(clean, other)
+    assert np.array_equal(heard[0], heard[1])
 
 
 def test_pauses_lose_their_ends_towards_speech_only():

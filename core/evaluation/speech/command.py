@@ -6,8 +6,8 @@
 One table, the target beside each figure that has one. Who is unseen is read from the split that training
 wrote beside the weights. Lengths are in distances between the outer eye corners; opening and width
 of the lips are those of the built-in head, as ``core measure`` gives them of what ``core animate``
-makes. The definitions stand with the parts: ``film``, ``closures``, ``silence``, ``emotion``,
-``smoothness``, ``decoupling`` and ``speed``.
+makes. The definitions stand with the parts: ``film``, ``noise``, ``closures``, ``silence``,
+``emotion``, ``smoothness``, ``decoupling`` and ``speed``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ...models.expression import ExpressionModel
 from ...mouth import RATE
 from ...training.expression import default_cache
 from ..table import Row, text, to_json
-from . import closures, decoupling, emotion, film, silence, smoothness, speed
+from . import closures, decoupling, emotion, film, noise, silence, smoothness, speed
 from .voices import Bench, Player, Split
 
-PARTS = ("film", "closures", "silence", "emotion", "smoothness", "decoupling", "seeds", "speed", "network")
+PARTS = ("film", "noise", "closures", "silence", "emotion", "smoothness", "decoupling", "seeds", "speed", "network")
 
 
 def network(bench: Bench) -> list[Row]:
@@ -46,6 +46,7 @@ def evaluate(
     """Rows of the parts, in their order."""
     makers: dict[str, Callable[[], list[Row]]] = {
         "film": lambda: film.rows(bench),
+        "noise": lambda: noise.rows(bench),
         "closures": lambda: closures.rows(bench, emodb_models),
         "silence": lambda: silence.rows(bench),
         "emotion": lambda: emotion.rows(bench),
