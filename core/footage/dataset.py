@@ -42,7 +42,7 @@ from .shoulders import register_shoulders
 
 Array = npt.NDArray[np.float64]
 
-SCAN_VERSION: Final = 1
+SCAN_VERSION: Final = 2
 """Goes up with every change that sees something else in the same film."""
 VERSION: Final = 3
 """Goes up with every change that gives another set from the same films."""

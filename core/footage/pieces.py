@@ -36,6 +36,9 @@ SHORTEST, LONGEST = 0.5, 6.0
 """Seconds of a piece; what is longer is divided evenly, so that parts can be held out whole."""
 _DARK: Final = 24.0
 """Luma of a face, 0..255, below which nothing can be learnt from it."""
+_GLASSES: Final = 0.07
+"""Contrast across the bridge of the nose from which glasses sit there: in 204 films of five GRID speakers bare noses
+have .034 at most, in that of a sixth thin metal frames .147."""
 _SOFT, _SMALL = 0.9, 0.4
 """Crop over frame: below the first frames are enlarged and soft, below the second worthless."""
 _FRAMING: Final = 0.15
@@ -258,11 +261,17 @@ def _remarks(scan: Scan, cuts: list[int], soft: int, size: int) -> tuple[str, ..
         (bool(scan["woven"]), "interlaced, fields woven"),
         (bool(scan["bright"]), "high dynamic range, brought to sRGB"),
         (uneven, "variable frame rate, pictures kept at their own times"),
-        (bool(np.nanmedian(scan["light"]) < 2 * _DARK) if np.isfinite(scan["light"]).any() else False,
-         "dark: frames will be noisy"),
+        (_middle(scan["light"]) < 2 * _DARK, "dark: frames will be noisy"),
+        (_middle(scan["bridge"]) > _GLASSES,
+         "glasses, it seems: frames and reflections will be part of the skin; films without them give a better avatar"),
         (bool(soft), f"{soft} pictures enlarged to {size} pixels, soft"),
     )  # fmt: skip
     return tuple(text for true, text in said if true)
+
+
+def _middle(values: Array) -> float:
+    """Median of what is known; nan where nothing is."""
+    return float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else float("nan")
 
 
 def _stated(scan: Scan) -> Any:

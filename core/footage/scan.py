@@ -10,7 +10,8 @@
 
 Besides the face points of `core.tracking.film`, a scan says what may make a picture unfit: how many
 faces there are (BlazeFace: Bazarevsky et al. 2019), whether a hand is before the mouth (Zhang et al.
-2020, "MediaPipe Hands"), how light the face is, and how much the picture differs from the one before.
+2020, "MediaPipe Hands"), how light the face is, how much the picture differs from the one before, and whether
+the light steps across the bridge of the nose, as where glasses sit.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _OVAL: Final = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
                 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
 """The mesh's outline of a face."""
+_BRIDGE: Final = np.linspace(-0.3, 0.15, 91)[:, None, None], np.linspace(-0.08, 0.08, 17)[:, None]
+"""Where the bridge of the nose is looked at, downwards and to the sides from between the inner eye corners; in
+distances between the outer ones."""
+_FINE, _WIDE = 5, 25
+"""Steps of that over which light is averaged: a step of skin is softer than the second."""
 
 
 class Watcher:
@@ -85,13 +91,14 @@ def scan(path: str, tell: Callable[[int, int], None]) -> Film:
     Returns:
         ``points``, ``times``, ``rate``, ``size`` as `core.tracking.film.track_film` has them, and
         ``faces`` (T,) how many; ``hand`` (T,) whether one is before the mouth; ``light`` (T,) mean luma
-        of the face, 0..255, nan without one; ``change`` (T,) mean difference of small grey pictures to
+        of the face, 0..255, and ``bridge`` (T,) the contrast across the bridge of the nose, both nan without
+        one; ``change`` (T,) mean difference of small grey pictures to
         the one before, 0..255; ``woven``, ``bright`` () whether it had fields, or high dynamic range.
 
     """
     import mediapipe as mp
 
-    rows: dict[str, list[Any]] = {n: [] for n in ("points", "times", "faces", "hand", "light", "change")}
+    rows: dict[str, list[Any]] = {n: [] for n in ("points", "times", "faces", "hand", "light", "bridge", "change")}
     face_mesh = mp.solutions.face_mesh.FaceMesh(
         static_image_mode=False, max_num_faces=1, refine_landmarks=True,
         min_detection_confidence=0.5, min_tracking_confidence=0.5,
@@ -108,7 +115,7 @@ def scan(path: str, tell: Callable[[int, int], None]) -> Film:
             before = small
             for name, value in (("points", points), ("times", at), ("faces", watcher.faces),
                                 ("hand", watcher.hand), ("light", _light(image, points)),
-                                ("change", change)):  # fmt: skip
+                                ("bridge", bridge(image, points)), ("change", change)):  # fmt: skip
                 rows[name].append(value)
             tell(len(rows["times"]), max(reel.total, len(rows["times"]) + 1))
         rate, woven, bright = reel.rate, reel.interlaced, reel.curve in (PQ, HLG)
@@ -123,6 +130,7 @@ def scan(path: str, tell: Callable[[int, int], None]) -> Film:
         "faces": np.asarray(rows["faces"], np.int32),
         "hand": np.asarray(rows["hand"], np.bool_),
         "light": np.asarray(rows["light"], np.float32),
+        "bridge": np.asarray(rows["bridge"], np.float32),
         "change": np.asarray(rows["change"], np.float32),
         "woven": np.array(woven),
         "bright": np.array(bright),
@@ -149,6 +157,25 @@ def _light(image: Image, points: Floats) -> float:
     (x0, y0), (x1, y1) = (low + (high - low) / 4).astype(int), (high - (high - low) / 4).astype(int)
     inside = image[max(0, y0) : max(1, y1), max(0, x0) : max(1, x1)]
     return float((inside @ _LUMA).mean()) if inside.size else float("nan")
+
+
+def bridge(image: Image, points: Floats) -> float:
+    """Range of what is sharp in the light down the bridge of the nose, over its mean; nan without a face."""
+    if not np.isfinite(points).all():
+        return float("nan")
+    outer, between = points[[33, 263], :2], points[[133, 362], :2].mean(0)
+    right = outer[1] - outer[0]
+    down, across = (part * way for part, way in zip(_BRIDGE, (right[::-1] * (-1, 1), right)))
+    column, row = np.moveaxis(np.rint(between + down + across).astype(int), -1, 0)
+    column, row = column.clip(0, image.shape[1] - 1), row.clip(0, image.shape[0] - 1)
+    light = (image[row, column] @ _LUMA).mean(1)
+    sharp = _averaged(light, _FINE) - _averaged(light, _WIDE)
+    return float(np.ptp(sharp[_WIDE // 2 : -(_WIDE // 2)]) / max(light.mean(), 1))
+
+
+def _averaged(values: Floats, count: int) -> Floats:
+    """(N,) means of so many, an odd number, around each."""
+    return np.convolve(np.pad(values, count // 2, mode="edge"), np.ones(count, np.float32) / count, mode="valid")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ What a part of the network is good for: ``core train head --renders SET --out DI
 1000 frames of GRID s1 (footage, 256 pixels), the card's figures of 200 held-out frames. Where parts of the head lie over
 each other on the texture, the network fits its frames sooner (loss .113 against .131) and others worse, teeth and
 brows of a face that the films never show are speckled, and a still face flickers. Where sittings share their textures,
-hair is blurred and foreheads are blotched.
+hair is blurred and foreheads are blotched. ``features`` is the greater weight of mouth and eyes in the loss.
 
 ==================  ========  ======  ==============  =========  =======
 network             PSNR, dB  SSIM    mouth PSNR, dB  sharpness  flicker
@@ -17,6 +17,7 @@ whole               28.31     .874    32.02           .92        1.05
 without atlas       28.16     .871    31.91           .98        1.17
 without shoulders   27.75     .865    32.07           .94        .80
 without sittings    25.85     .843    31.09           .78        .87
+without features    28.29     .874    31.53           .92        1.04
 ==================  ========  ======  ==============  =========  =======
 """
 

@@ -78,6 +78,7 @@ def scan(count: int, size: tuple[int, int] = (400, 400), seed: int = 0) -> dict[
     return {
         "points": seen.points, "times": np.arange(count) / 25, "rate": np.array([25, 1]),
         "size": np.array(size), "faces": np.ones(count, np.int32), "hand": np.zeros(count, bool),
-        "light": np.full(count, 130, np.float32), "change": np.full(count, 0.5, np.float32),
+        "light": np.full(count, 130, np.float32), "bridge": np.full(count, 0.02, np.float32),
+        "change": np.full(count, 0.5, np.float32),
         "woven": np.array(False), "bright": np.array(False),
     }  # fmt: skip

@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.footage.cut import refined
 from core.footage.dataset import apart, held_out
 from core.footage.pieces import Piece, check_enough, cuts_of, framed_alike, pieces_of, runs
+from core.footage.scan import bridge
 from tests.core.seen_faces import scan
 
 Scan = dict[str, Any]
@@ -106,6 +107,7 @@ def test_a_face_at_the_border_and_one_turned_away() -> None:
         ({"woven": np.array(True)}, "interlaced, fields woven"),
         ({"bright": np.array(True)}, "high dynamic range, brought to sRGB"),
         ({"light": np.full(100, 40, np.float32)}, "dark: frames will be noisy"),
+        ({"bridge": np.r_[np.full(40, np.nan), np.full(60, 0.1)]}, "glasses, it seems"),
         ({"times": np.cumsum(np.where(np.arange(100) % 3, 0.033, 0.066))}, "variable frame rate"),
     ],
 )
@@ -113,6 +115,23 @@ def test_what_was_done_is_named(change: Scan, said: str) -> None:
     pieces, told = used({**scan(100), **change})
     assert said in told
     assert pieces
+
+
+def test_glasses_step_across_the_nose_and_noses_do_not() -> None:
+    points = scan(1)["points"][0]
+    down = (np.arange(400) - points[[133, 362], 1].mean()) / np.linalg.norm(points[263, :2] - points[33, :2])
+    soft = 130 + 30 * np.sin(6 * down)  # brow, root and back of the nose
+    noise = np.random.default_rng(0).normal(scale=4, size=(400, 400, 3))
+    bare = np.broadcast_to(soft[:, None, None], (400, 400, 3)) + noise
+    rim = 1 - 0.3 * (np.abs(down - 0.03) < 0.02)
+    assert bridge(bare.astype(np.uint8), points) < 0.05
+    assert bridge((bare * rim[:, None, None]).astype(np.uint8), points) > 0.1
+    tilted = points.copy()
+    tilted[:, :2] = 400 - points[:, :2]  # upside down, so is the picture
+    turned = (bare * rim[:, None, None])[::-1, ::-1].astype(np.uint8)
+    assert bridge(turned, tilted) > 0.1
+    assert bridge(np.zeros((400, 400, 3), np.uint8), points) == 0
+    assert np.isnan(bridge(turned, np.full_like(points, np.nan)))
 
 
 @pytest.mark.parametrize("size", [(3840, 2160), (1080, 1920), (640, 360)])
