@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bpy
 
-FILES = ("voice", "mapping_file", "avatar", "tracks", "frames")
+FILES = ("voice", "mapping_file", "avatar", "footage", "tracks", "frames")
 """Settings that name what is there; ``output`` says where to write, seen from whatever .blend it is in."""
 _before: list[tuple[bpy.types.PropertyGroup, str, str]] = []
 """What the last save has changed: settings, name, value."""

@@ -175,7 +175,12 @@ class GMTALKER_PT_avatar(_CharacterPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         settings, layout = self.settings(context), self.column()
         layout.prop(settings, "avatar", icon="USER")
-        layout.prop(settings, "frame_size")
+        layout.prop(settings, "footage")
+        if settings.footage:
+            layout.prop(settings, "film")
+        else:
+            layout.prop(settings, "frame_size")
+            layout.prop(settings, "transparent")
         layout.prop(settings, "output")
         reason = validation.rendering(context)
         _button(self.layout, context, "gmtalker.render_frames", reason, icon="RENDER_ANIMATION")

@@ -180,6 +180,17 @@ class GMTALKER_character_settings(bpy.types.PropertyGroup):
         name="Size",
         items=(("256", "256 px", "256 by 256 pixels"), ("512", "512 px", "512 by 512 pixels")),
     )
+    transparent: BoolProperty(
+        name="Transparent",
+        description="Leave out what is behind the person, if the avatar can: those made from footage",
+    )
+    footage: StringProperty(
+        name="Footage",
+        description="Put the face into a film that the avatar was made from, on the film's own head motion: the "
+        "folder 'set-...' in AVATAR.work. Empty: the face alone",
+        subtype="DIR_PATH", options=PATH,
+    )
+    film: StringProperty(name="Film", description="Which film of the footage; its first if empty")
     output: StringProperty(
         name="Output",
         description="Folder for face tracks and frames; beside an unsaved file: in the user's data folder",

@@ -303,7 +303,8 @@ def set_film(scene: bpy.types.Scene, owner: bpy.types.Object, path: str) -> None
                         "Press 'Render Frames' again.")  # fmt: skip
     compat.set_film_output(scene)
     render = scene.render
-    render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+    # H.264 has one colour for two pixels and rows.
+    render.resolution_x, render.resolution_y, render.resolution_percentage = width // 2 * 2, height // 2 * 2, 100
     for strip in ours(scene, "frames", owner):
         # They were fitted into the size that the scene had when they came in.
         strip.transform.scale_x = strip.transform.scale_y = 1.0

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -262,18 +263,22 @@ class RenderFrames:
         avatar = settings.avatar
         if avatar not in engine.avatars():
             avatar = bpy.path.abspath(avatar)
-        what = f"{Path(avatar).name}-{settings.frame_size}"
-        key = hashlib.sha256(path.read_bytes() + f"{avatar} {settings.frame_size} {settings.seed}".encode())
-        self.target = output_folder(obj) / f"frames-{what}-{key.hexdigest()[:8]}"
-        self.work = self.target if self.target.is_dir() else _work_folder(key.hexdigest()[:16])
+        footage = bpy.path.abspath(settings.footage)
         params = RenderParams(
             tracks=str(path.absolute()),
             avatar=avatar,
-            output=str(self.work),
+            output="",
             size=int(settings.frame_size),
             seed=settings.seed,
+            into=footage,
+            film=settings.film if footage else "",
+            alpha=settings.transparent and not footage,
         )
-        return session.worker().submit(self.title, "render", params)
+        key = hashlib.sha256(path.read_bytes() + repr(replace(params, tracks="")).encode()).hexdigest()
+        what = Path(settings.film).stem or "film" if footage else settings.frame_size
+        self.target = output_folder(obj) / f"frames-{Path(avatar).name}-{what}-{key[:8]}"
+        self.work = self.target if self.target.is_dir() else _work_folder(key[:16])
+        return session.worker().submit(self.title, "render", replace(params, output=str(self.work)))
 
     def finish(self, result: dict[str, Any]) -> str:
         obj = self.obj()

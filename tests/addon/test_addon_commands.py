@@ -48,6 +48,20 @@ def test_animate_render_and_film_in_one_go(command, voice, engine, avatar, tmp_p
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 
 
+def test_render_takes_footage_and_alpha(command, face, voice, engine, avatar, tmp_path, monkeypatch):
+    import bpy
+
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    assert command(["animate", str(voice), "--save"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert command(["render", "--into", "work/set-1", "--film", "b.mov", "--alpha", "--save"]) == 0
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    settings = bpy.context.scene.gmtalker.character.gmtalker
+    assert bpy.path.abspath(settings.footage) == str(tmp_path / "work" / "set-1")
+    assert (settings.film, settings.transparent) == ("b.mov", True)
+    assert settings.frames.startswith("//gmtalker/Face/frames-ada-b-")
+
+
 def test_the_opened_files_character_is_used(command, face, voice, engine, tmp_path):
     import bpy
 
