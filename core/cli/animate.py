@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 from ..emotion_curve import parse_weights
-from ..errors import UserError
 from ..protocol import MOST_STRENGTH, AnimateParams
-from ..tracks import parse_fps
-from .numbers import seed
+from .numbers import frame_rate, number, seed
 from .terminal import reporting
 
 
@@ -81,28 +77,3 @@ def run(args: argparse.Namespace) -> int:
     note = " (was there already)" if done.skipped else ""
     print(f"{done.tracks}: {done.frames} frames at {args.fps} fps{note}")
     return 0
-
-
-def frame_rate(text: str) -> Fraction:
-    """A frame rate on the command line."""
-    try:
-        return parse_fps(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def number(low: float, high: float = math.inf) -> Callable[[str], float]:
-    """A converter for finite numbers from ``low`` to ``high``."""
-
-    def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high or math.isinf(value):
-            on = "on" if math.isinf(high) else f"to {high:g}"
-            what = "a number above 0" if low > 0 else f"a number from 0 {on}"
-            raise argparse.ArgumentTypeError(f"expected {what}, got '{text}'")
-        return value
-
-    return convert

@@ -4,6 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+from ..errors import UserError
+from ..tracks import parse_fps
 
 MOST_SEED = 2**31 - 1
 """As large as Blender's whole numbers."""
@@ -30,3 +36,28 @@ def seed(text: str) -> int:
     if value > MOST_SEED:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {MOST_SEED}, got '{text}'")
     return value
+
+
+def frame_rate(text: str) -> Fraction:
+    """A frame rate on the command line."""
+    try:
+        return parse_fps(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def number(low: float, high: float = math.inf) -> Callable[[str], float]:
+    """A converter for finite numbers from ``low`` to ``high``."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or math.isinf(value):
+            on = "on" if math.isinf(high) else f"to {high:g}"
+            what = "a number above 0" if low > 0 else f"a number from 0 {on}"
+            raise argparse.ArgumentTypeError(f"expected {what}, got '{text}'")
+        return value
+
+    return convert

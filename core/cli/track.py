@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from .animate import frame_rate
+from .numbers import frame_rate
 from .terminal import reporting
 
 
