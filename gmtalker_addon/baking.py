@@ -282,6 +282,16 @@ def hidden(character: Character) -> list[str]:
     return sorted({path.partition('"')[2].partition('"')[0] or path for path in ours - shown})
 
 
+def unheard(character: Character) -> list[str]:
+    """Names of what does not play or show what was baked: data-blocks by their NLA, shape keys that are muted."""
+    silent = [owner.name for owner in character.action_owners if not resting.plays(owner)]
+    driven = {path for key in character.keys for path in resting.driven(key)}
+    muted = {block.name for key in character.keys for block in key.key_blocks
+             if block.mute and block.path_from_id("value") in driven}  # fmt: skip
+    return [*(f"the NLA of '{name}' is off or has another track soloed" for name in silent),
+            *(f"'{name}' is muted" for name in sorted(muted))]  # fmt: skip
+
+
 def clear(character: Character, parts: Iterable[str] = PARTS) -> int:
     """Take away what was baked; the number of strips removed.
 

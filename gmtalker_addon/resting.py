@@ -91,6 +91,14 @@ def driven(owner: bpy.types.ID) -> set[str]:
     return {curve.data_path for strip in ours for curve in compat.assigned_curves(strip)}
 
 
+def plays(owner: bpy.types.ID) -> bool:
+    """Whether the NLA is played with our tracks in it: it is on, and none of the artist's is soloed."""
+    data = owner.animation_data
+    ours = {strip.name for strip in strips(owner, ours=True)}
+    solo = [track for track in data.nla_tracks if track.is_solo] if data else []
+    return not ours or (data.use_nla and all(any(s.name in ours for s in track.strips) for track in solo))
+
+
 def on_top(owner: bpy.types.ID) -> set[str]:
     """What the artist's own action and drivers decide, whatever lies in the NLA."""
     data = owner.animation_data

@@ -104,6 +104,29 @@ def test_what_the_artist_has_keyed_is_told(ready, scene):
     assert scene.gmtalker.status == f"Baked 50 frames on 'Face'. {told}"
 
 
+def test_what_does_not_play_is_told(ready, scene):
+    keys = ready.data.shape_keys
+    ops().generate()
+    assert scene.gmtalker.status == "Baked 50 frames on 'Face'."
+    keys.animation_data.nla_tracks[-1].is_solo = True  # ours: the artist looks at it alone
+    ops().bake()
+    assert scene.gmtalker.status == "Baked 50 frames on 'Face'."
+    keys.animation_data.nla_tracks[-1].is_solo = False
+    keys.key_blocks["jawOpen"].mute = keys.key_blocks["mouthPucker"].mute = True
+    ops().bake()
+    assert scene.gmtalker.status.endswith(" It does not show where 'jawOpen' is muted; 'mouthPucker' is muted.")
+    keys.key_blocks["jawOpen"].mute = keys.key_blocks["mouthPucker"].mute = False
+    theirs = keys.animation_data.nla_tracks.new()
+    theirs.is_solo = True
+    ops().bake()
+    off = f" It does not show where the NLA of '{keys.name}' is off or has another track soloed."
+    assert scene.gmtalker.status.endswith(off)
+    theirs.is_solo = False
+    keys.animation_data.use_nla = False
+    ops().bake()
+    assert scene.gmtalker.status.endswith(off)
+
+
 def test_an_unknown_avatar_is_named(ready, module):
     ops().generate()
     ready.gmtalker.avatar = "nobody"
