@@ -215,12 +215,14 @@ if __name__ == "__main__":
     # Blender warns about "//" in a path property of an add-on; ours resolves it.
     warnings.filterwarnings("ignore", message=".*blend relative")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    work, voice_file, zipped, number, voice_name = sys.argv[1:]
     try:
-        main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+        main(Path(work), voice_file, Path(zipped), int(number), voice_name)
     except RuntimeError as error:
         told = str(error).strip()
         if not told.startswith("Error: "):
             raise
+        told = told.replace(str(Path(work, voice_file)), voice_name)  # a copy that is gone by now
         sys.stderr.write(" ".join(told.split()) + "\n")
         sys.stderr.flush()
         os._exit(3)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python3 -m installer setup | python | demo | test``."""
+"""``python3 -m installer setup | python | demo | sheets | test | can``.
 
-from __future__ import annotations
+This file alone must start under Pythons that are too old for the rest, to say so: down to 3.6.
+"""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     return tests.run(arguments.engine, arguments.blender, network)
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: "Sequence[str] | None" = None) -> int:
     """Run, and turn what the user can mend into one line and an exit code."""
     if sys.version_info < MINIMUM:
         sys.stderr.write(
@@ -78,6 +81,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 4
     from .errors import CANCELLED, UserError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path that the console cannot spell
     try:
         return run(parser().parse_args(words))
     except UserError as error:
@@ -89,4 +94,6 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code:
+        os._exit(code)  # waits for no download that a Ctrl-C or an error has left to itself

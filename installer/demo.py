@@ -23,6 +23,7 @@ from .progress import left, say
 
 SAMPLE = ROOT / "demo" / "voice.wav"
 OUT = ROOT / "out" / "demo"
+ELSEWHERE = f"copy {ROOT} to a folder of your own"
 SEED = 7
 KEPT = ("demo.blend", "demo.mp4", "tracks.npz", "sheet.png")
 """What the report gives hashes of."""
@@ -33,12 +34,12 @@ def run(voice: Path | None, kind: str | None, series: str | None, network: Netwo
     voice = checked(SAMPLE if voice is None else voice.expanduser().absolute())
     times: dict[str, float] = {}
     chosen = blender.choose(series)
-    began = time.monotonic()
-    python = engine.ensure(kind, network)
-    bpy_python = blender.ensure(chosen, network)
-    times["set-up"] = time.monotonic() - began
-    with told(OUT), only_one(OUT.parent):
-        work = OUT.with_name("demo.part")
+    with told(OUT, ELSEWHERE), only_one(OUT.parent):
+        began = time.monotonic()
+        python = engine.ensure(kind, network)
+        bpy_python = blender.ensure(chosen, network)
+        times["set-up"] = time.monotonic() - began
+        work, old = OUT.with_name("demo.part"), OUT.with_name("demo.old")
         remove(work)
         work.mkdir(parents=True)
         try:
@@ -49,8 +50,11 @@ def run(voice: Path | None, kind: str | None, series: str | None, network: Netwo
             environment.write_json(work / "report.json", report(work, voice, chosen, job, times))
             for scratch in ("job.json", "heads", "build", "user"):
                 remove(work / scratch)
-            remove(OUT)
+            remove(old)
+            if OUT.exists():
+                os.replace(OUT, old)
             os.replace(work, OUT)
+            remove(old)
         finally:
             remove(work)
     say(f"Set-up {left(times['set-up'])}, job {left(times['job'])}. The result is in:")
@@ -119,7 +123,7 @@ def step(
 ) -> None:
     """Run one program of the job; its chatter on stdout goes into a log, its words on stderr on."""
     began = time.monotonic()
-    with (home() / "demo.log").open("ab") as log:
+    with told(home()), (home() / "demo.log").open("ab") as log:
         done = subprocess.run(
             command, cwd=ROOT, env=surroundings, stdin=subprocess.DEVNULL, stdout=log, check=False
         )

@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import socket
+import ssl
 import time
 import urllib.error
 from collections.abc import Sequence
@@ -19,7 +21,14 @@ from .progress import Progress
 ATTEMPTS = 5
 PARALLEL = 6
 _CHUNK = 1 << 20
-_BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+_BROKEN = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    socket.timeout,  # no TimeoutError before Python 3.10
+    ssl.SSLError,
+)
 
 
 def sha256(path: Path) -> str:
@@ -35,15 +44,14 @@ def fetch_all(wheels: Sequence[Wheel], folder: Path, opener: Opener) -> list[Pat
     """Bring every wheel into ``folder``; what is there and whole is not fetched again."""
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(PARALLEL) as pool:
+        pool = ThreadPoolExecutor(PARALLEL)
+        try:
             sizes = list(pool.map(lambda wheel: size(wheel, opener), wheels))
             progress = Progress("Downloading", sum(sizes) / 1e6, "MB")
             jobs = [pool.submit(fetch, wheel, folder, opener, progress) for wheel in wheels]
-            try:
-                paths = [job.result() for job in jobs]
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            paths = [job.result() for job in jobs]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a Ctrl-C waits for no slow server
     progress.finish()
     return paths
 

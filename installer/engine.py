@@ -53,8 +53,6 @@ def ensure(kind: str | None, network: Network, developer: bool = False) -> Path:
     kind = kind or (there if there in LOCKS else default_kind())
     _refuse_impossible(kind)
     env = wanted(kind, find_python(kind), developer)
-    if there not in (None, kind):
-        engine_record().unlink()  # another device: nothing of the old environment is kept
     environment.ensure(env, network)
     record = environment.read_record(engine_record())
     if kind != "cuda" and record.get("cuda"):

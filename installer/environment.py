@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make a virtual environment from lock files: resolve, download, install, check, and only then record.
 
-The record (a JSON file) is removed first and written last: an environment without one is not whole,
-and the next set-up makes it anew from the wheels that are already downloaded.
+The record (a JSON file) is removed before anything of the environment is changed, and written last:
+an environment without one is not whole, and the next set-up makes it anew from the wheels that are
+already downloaded. Until all is downloaded, the environment that is there stays as it is.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-import urllib.error
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from . import download, lockfile, pip_settings, pythons
-from .errors import BAD_INPUT, DEVICE, UserError, told
+from .errors import BAD_INPUT, DEVICE, ELSEWHERE, UserError, told
 from .exclusive import only_one
 from .index import Finder, Opener, Wheel, reason
 from .lockfile import Pinned
@@ -94,8 +96,17 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 def missing_locks(wanted: Environment) -> list[Path]:
     """The locks that the environment does not hold yet, as recorded."""
     record = read_record(wanted.record)
-    held = record.get("locks", {}) if wanted.interpreter.exists() else {}
+    held = record.get("locks", {}) if _starts(wanted.interpreter) else {}
     return [lock for lock in wanted.locks if held.get(lock.name) != lockfile.digest([lock])]
+
+
+def _starts(python: Path) -> bool:
+    """Whether it runs: the Python behind it may be gone, and on Windows its launcher stays."""
+    command = [str(python), "-I", "-S", "-c", ""]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def ensure(wanted: Environment, network: Network) -> None:
@@ -110,25 +121,23 @@ def ensure(wanted: Environment, network: Network) -> None:
 
 def _make(wanted: Environment, missing: Sequence[Path], network: Network) -> None:
     say(f"Setting up {wanted.title} in {wanted.folder}")
-    record = read_record(wanted.record) if wanted.interpreter.exists() else {}
+    record = read_record(wanted.record) if _starts(wanted.interpreter) else {}
     held = dict(record.get("locks", {}))
-    stale = {lock.name for lock in missing} & set(held)
-    if not held or stale:
-        held, missing = {}, wanted.locks
-    with told(wanted.folder):
-        wanted.record.unlink(missing_ok=True)
+    if set(held) != {lock.name for lock in wanted.locks} - {lock.name for lock in missing}:
+        held, missing = {}, wanted.locks  # an older lock or another device's: nothing of it is kept
     pip, wheels = _download(wanted.python, missing, network)
+    with told(wanted.folder):
+        if not held:
+            _put_away(wanted.folder)
+        wanted.record.unlink(missing_ok=True)
     if not held:
         _fresh(wanted)
     _install(wanted, pip, missing, wheels)
-    checked = run_json(wanted.interpreter, wanted.check)
+    checked = _checked(wanted)
     locks = {**held, **{lock.name: lockfile.digest([lock]) for lock in missing}}
     packages = {**record.get("packages", {})} if held else {}
     packages.update({wheel.pinned.name: wheel.pinned.version for wheel in wheels})
-    write_json(
-        wanted.record,
-        {**checked, "interpreter": str(wanted.interpreter), "locks": locks, "packages": packages},
-    )
+    write_json(wanted.record, {**checked, "locks": locks, "packages": packages})
 
 
 def _download(python: Path, locks: Sequence[Path], network: Network) -> tuple[Path, list[Wheel]]:
@@ -178,7 +187,7 @@ def _find(entries: Sequence[Pinned], tags: Sequence[str], network: Network) -> l
             if wheel is None and entry.name == "torch" and not network.offline:
                 build = entry.version.partition("+")[2] or "cpu"
                 wheel = finder.find(entry, f"{TORCH_INDEX}/{build}")
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, http.client.HTTPException) as error:
             away = f" ({reason(error)})"
         if wheel is None:
             missing.append(f"{entry.name}=={entry.version}")
@@ -197,17 +206,27 @@ def _not_found(missing: Sequence[str], away: str, network: Network) -> UserError
         hint = f"Bring them: copy {downloads()} from a machine that is set up, and give it as --wheels DIR."
         return UserError(f"Offline, and no wheel at hand for {names}.", hint)
     hint = "Check the network and pip's configuration, or bring the wheels with --wheels DIR."
+    if not away:
+        names += f" that fits {platform.platform(terse=True)} on {platform.machine()}"
+        hint += " GMTalker runs on 64-bit Linux and Windows, and on Apple silicon with macOS 14."
     return UserError(f"No wheel found for {names}{away}.", hint)
 
 
+def _put_away(folder: Path) -> None:
+    """Rename, then remove: Windows renames nothing that a running program uses, so all of it stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _fresh(wanted: Environment) -> None:
-    with told(wanted.folder):
-        if wanted.folder.exists():
-            shutil.rmtree(wanted.folder)
-        wanted.folder.parent.mkdir(parents=True, exist_ok=True)
     command = [str(wanted.python), "-m", "venv", "--without-pip", str(wanted.folder)]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
+        _explain(wanted, made.stdout + made.stderr)
         raise UserError(
             f"{wanted.python} makes no virtual environment: {_last_line(made)}.",
             "Install its venv module (Debian: apt-get install python3-venv), and run it again.",
@@ -223,7 +242,7 @@ def _install(
     if need > free:
         raise UserError(
             f"{wanted.title} needs {need / 1e6:.0f} MB, and {wanted.folder} has {free / 1e6:.0f} MB.",
-            "Free some space, or choose another folder with GMTALKER_HOME, and run it again.",
+            f"Free some space, or {ELSEWHERE}, and run it again.",
             DEVICE,
         )
     command = [str(wanted.interpreter), str(pip / "pip"), "install", "--no-index", "--no-deps"]
@@ -246,7 +265,9 @@ def _install(
             watcher.join()
         if code:
             errors.seek(0)
-            raise _pip_failed(wanted, errors.read())
+            output = errors.read()
+            _explain(wanted, output)
+            raise RuntimeError(f"pip could not install {wanted.title}:\n{output}")
     progress.finish()
 
 
@@ -279,14 +300,33 @@ def _quiet_pip() -> dict[str, str]:
     return {**kept, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INPUT": "1", "PYTHONUTF8": "1"}
 
 
-def _pip_failed(wanted: Environment, output: str) -> Exception:
+def _explain(wanted: Environment, output: str) -> None:
+    """Raise what the user can mend of what a failed program has said."""
     if "No space left" in output or "not enough space" in output:
-        return UserError(
+        raise UserError(
             f"The disk got full while installing into {wanted.folder}.",
-            "Free some space, or choose another folder with GMTALKER_HOME, and run it again.",
+            f"Free some space, or {ELSEWHERE}, and run it again.",
             DEVICE,
         )
-    return RuntimeError(f"pip could not install {wanted.title}:\n{output}")
+    if "Long Path support" in output:
+        raise UserError(
+            f"Windows finds paths under {wanted.folder} too long.",
+            "Enable long paths in Windows, or choose a shorter folder with GMTALKER_HOME.",
+            BAD_INPUT,
+        )
+    if any(sign in output for sign in ("DLL load failed", "WinError 126", "WinError 1114")):
+        raise UserError(
+            f"{wanted.title} lacks a library of Windows: {output.strip().splitlines()[-1]}",
+            "Install Microsoft's Visual C++ Redistributable, and run it again.",
+        )
+
+
+def _checked(wanted: Environment) -> dict[str, Any]:
+    try:
+        return run_json(wanted.interpreter, wanted.check)
+    except RuntimeError as error:
+        _explain(wanted, str(error))
+        raise
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:

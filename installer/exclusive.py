@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from .errors import told
 from .progress import say
 
 
@@ -21,9 +21,8 @@ def only_one(folder: Path) -> Iterator[None]:
 
     A child started with ``close_fds=False`` holds it too: a killed set-up's pip is waited for.
     """
-    with told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / ".lock", "a+b")  # noqa: SIM115 - closed below, after the work
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = open(folder / ".lock", "a+b")  # noqa: SIM115 - closed below, after the work
     try:
         if not _taken(handle):
             say(f"Another set-up is at work in {folder}; waiting for it to end.")
@@ -36,7 +35,10 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def _taken(handle: IO[bytes]) -> bool:
-    """Try to take the lock; False when another process holds it."""
+    """Try to take the lock; False when another process holds it.
+
+    Some network folders know no locks: there it counts as taken.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -47,6 +49,6 @@ def _taken(handle: IO[bytes]) -> bool:
             import fcntl
 
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in {errno.EAGAIN, errno.EACCES}
     return True

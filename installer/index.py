@@ -10,15 +10,18 @@ import base64
 import json
 import os
 import ssl
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import IO
 
+from .errors import BAD_INPUT, UserError
 from .lockfile import Pinned, normalized
 from .pip_settings import Sources
 
@@ -47,8 +50,8 @@ class Opener:
     """Opens addresses with the certificates, proxy and passwords that pip has been given."""
 
     def __init__(self, sources: Sources) -> None:
-        context = ssl.create_default_context(cafile=sources.certificates)
-        handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+        secure = urllib.request.HTTPSHandler(context=trusting(sources.certificates))
+        handlers: list[urllib.request.BaseHandler] = [secure]
         if sources.proxy:
             proxies = {"http": sources.proxy, "https": sources.proxy}
             handlers.append(urllib.request.ProxyHandler(proxies))
@@ -63,6 +66,32 @@ class Opener:
         request = urllib.request.Request(address, headers=both, method=method)
         answer: IO[bytes] = self._opener.open(request, timeout=TIMEOUT)
         return answer
+
+
+def trusting(certificates: str | None) -> ssl.SSLContext:
+    """Trust in a file or folder of certificates, or in the system's.
+
+    python.org's Python for macOS comes without any, so there those of the pip that it carries serve.
+    """
+    folder = certificates is not None and Path(certificates).is_dir()
+    try:
+        context = ssl.create_default_context(
+            cafile=None if folder else certificates, capath=certificates if folder else None
+        )
+    except OSError as error:
+        raise UserError(
+            f"The certificates {certificates} that pip is set to use cannot be read: {reason(error)}.",
+            "Mend pip's setting 'cert'.",
+            BAD_INPUT,
+        ) from error
+    if sys.platform == "darwin" and not certificates and not context.get_ca_certs():
+        import ensurepip  # which Debian may lack
+
+        for wheel in (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"):
+            with zipfile.ZipFile(wheel) as archive:
+                carried = archive.read("pip/_vendor/certifi/cacert.pem")
+            context.load_verify_locations(cadata=carried.decode("ascii", "ignore"))
+    return context
 
 
 def without_password(url: str) -> tuple[str, dict[str, str]]:
@@ -165,7 +194,7 @@ def _local_folder(page: str) -> Path | None:
     if page.startswith("file:"):
         return Path(urllib.request.url2pathname(urllib.parse.urlsplit(page).path))
     if "://" not in page:
-        return Path(os.path.expandvars(page.rstrip("/"))).expanduser()
+        return Path(os.path.expandvars(page.rstrip("/"))).expanduser().absolute()
     return None
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 from . import blender, engine
-from .demo import plain, remove, step
+from .demo import ELSEWHERE, plain, remove, step
 from .environment import Network
 from .errors import told
 from .exclusive import only_one
@@ -22,11 +22,11 @@ KEPT = ("mouths.jpg", "emotions.jpg")
 def run(kind: str | None, series: str | None, network: Network) -> int:
     """Set up, render, and put the pictures into ``out/sheets``."""
     chosen = blender.choose(series)
-    python = engine.ensure(kind, network)
-    bpy_python = blender.ensure(chosen, network)
-    began = time.monotonic()
     times: dict[str, float] = {}
-    with told(OUT), only_one(OUT.parent):
+    with told(OUT, ELSEWHERE), only_one(OUT.parent):
+        python = engine.ensure(kind, network)
+        bpy_python = blender.ensure(chosen, network)
+        began = time.monotonic()
         work = OUT.with_name("sheets.part")
         remove(work)
         work.mkdir(parents=True)

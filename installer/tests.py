@@ -77,7 +77,7 @@ def run_window(kind: str | None, network: Network) -> int:
 
 def can(series: str | None, real_window: bool) -> int:
     """0 where the machine can run those tests; else one line that names them, and 4."""
-    title = "the window tests" if real_window else f"the tests inside Blender {series}"
+    title = "the window tests" if real_window else f"the tests inside Blender {series or ''}".strip()
     try:
         if real_window:
             window.refuse_impossible()

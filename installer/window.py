@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import environment, system_libraries
-from .errors import UserError
+from .errors import UserError, told
 from .exclusive import only_one
 from .places import engine_folder, home, interpreter
 from .progress import say
@@ -69,7 +69,7 @@ def ensure() -> None:
     lacking = [name for name in ("debootstrap", "Xvfb") if not shutil.which(name)]
     if lacking:
         system_libraries.apt_install([name.lower() for name in lacking])
-    with only_one(home()):
+    with told(home()), only_one(home()):
         if not environment.read_record(_record()):
             _make()
 

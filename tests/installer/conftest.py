@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ensurepip
 import hashlib
 import threading
 import zipfile
@@ -24,6 +25,8 @@ class FakeIndex:
     cut_after: list[int] = field(default_factory=list)
     """how many bytes each next answer to a GET gives before the connection drops"""
     ranges: bool = True
+    stalled: threading.Event | None = None
+    """an answer to a GET of a file that says nothing more until this is set"""
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     """(method, path, Range header)"""
 
@@ -61,6 +64,8 @@ def handler(index: FakeIndex) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command == "GET":
+                if index.stalled and kind.endswith("zip"):
+                    index.stalled.wait()
                 cut = index.cut_after.pop(0) if index.cut_after and kind.endswith("zip") else None
                 self.wfile.write(body if cut is None else body[:cut])
 
@@ -84,8 +89,8 @@ def index() -> Iterator[FakeIndex]:
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has a home of its own, with a space and a letter beyond ASCII, and no pip settings."""
     monkeypatch.setenv("GMTALKER_HOME", str(tmp_path / "höme of tests"))
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "CERT", "PROXY"):
+        monkeypatch.delenv(f"PIP_{name}", raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
@@ -105,6 +110,14 @@ def make_wheel(folder: Path, name: str, version: str = "1.0", tag: str = "py3-no
         for member, text in {**members, f"{info}/RECORD": record}.items():
             archive.writestr(zipfile.ZipInfo(member), text)
     return path
+
+
+def bundled_pip() -> Path:
+    """The pip that this Python carries for its own environments."""
+    wheels = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
+    if not wheels:
+        pytest.skip("this Python carries no pip wheel (Debian's own)")
+    return wheels[0]
 
 
 def sha(data: bytes | Path) -> str:

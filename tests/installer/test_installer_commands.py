@@ -3,18 +3,36 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from installer import blender, demo, engine, environment, pythons, system_libraries, tests, window
+from installer import (
+    blender,
+    demo,
+    engine,
+    environment,
+    lockfile,
+    pythons,
+    sheets,
+    system_libraries,
+    tests,
+    window,
+)
 from installer.__main__ import main
-from installer.environment import Environment
+from installer.environment import Environment, Network
 from installer.errors import UserError
-from installer.places import ROOT, home
+from installer.places import REQUIREMENTS, ROOT, home
 from installer.progress import Progress, left
+
+from .conftest import FakeIndex
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -52,6 +70,56 @@ def test_an_old_python_is_told_what_is_needed(
     monkeypatch.setattr(sys, "version_info", version)
     assert main(["python"]) == 4
     assert "3.9" in one_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "__main__.py"])
+def test_what_says_so_compiles_there(name: str) -> None:
+    tree = ast.parse((ROOT / "installer" / name).read_text("utf-8"), feature_version=(3, 6))
+    assert not [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "__future__"]
+
+
+def test_a_path_that_the_console_cannot_spell_ends_nothing() -> None:
+    (home() / "engine" / "bin").mkdir(parents=True)
+    (home() / "engine" / "bin" / "python").touch()
+    (home() / "engine.json").write_text('{"engine": "cpu"}', encoding="utf-8")
+    command = [sys.executable, "-m", "installer", "python"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, env=ascii_only, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert r"h\xf6me of tests" in done.stdout
+
+
+def test_pips_certificates_that_are_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIP_CERT", "/no such.pem")
+    assert main(["setup"]) == 3
+    assert "The certificates /no such.pem" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C goes to a whole console there")
+def test_a_ctrl_c_waits_for_no_slow_server(index: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    [pip] = lockfile.read(REQUIREMENTS / "bootstrap.txt")
+    name = f"pip-{pip.version}-py3-none-any.whl"
+    index.pages["/pip/"] = "text/html", f'<a href="/{name}">pip</a>'
+    index.files[f"/{name}"] = b"pip" * 1000
+    index.stalled = threading.Event()
+    monkeypatch.setenv("PIP_INDEX_URL", index.url)
+    command = [sys.executable, "-m", "installer", "setup"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while ("GET", f"/{name}", None) not in index.asked:
+            assert process.poll() is None
+            time.sleep(0.05)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        try:
+            _, said = process.communicate(timeout=10)
+        finally:
+            process.kill()
+            index.stalled.set()
+    assert time.monotonic() - began < 2
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("Cancelled")
 
 
 def test_a_wheel_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,6 +161,48 @@ def test_a_voice_that_is_not_there_is_said_before_anything_is_set_up(
     assert not home().exists()
 
 
+@pytest.mark.parametrize("command", ["demo", "sheets"])
+def test_no_place_for_the_results_is_said_before_anything_is_set_up(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").touch()
+    monkeypatch.setattr(demo, "OUT", tmp_path / "out" / "demo")
+    monkeypatch.setattr(sheets, "OUT", tmp_path / "out" / "sheets")
+    monkeypatch.setattr(blender, "choose", lambda series: "4.5")
+    assert main([command]) == 3
+    told = one_line(capsys)
+    assert "in the way" in told
+    assert "GMTALKER_HOME" not in told
+    assert not home().exists()
+
+
+def test_results_that_are_in_use_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out" / "demo"
+    home().mkdir()
+    monkeypatch.setattr(demo, "OUT", out)
+    monkeypatch.setattr(engine, "ensure", lambda kind, network: Path(sys.executable))
+    monkeypatch.setattr(blender, "ensure", lambda series, network: Path(sys.executable))
+    monkeypatch.setattr(demo, "make", lambda *words: {})
+    monkeypatch.setattr(demo, "step", lambda *words: None)
+    monkeypatch.setattr(demo, "report", lambda *words: {})
+    for _ in range(2):
+        assert demo.run(None, None, "4.5", Network()) == 0
+        assert os.listdir(out) == ["report.json"]
+        (out / "demo.mp4").touch()
+    plain = os.replace
+
+    def as_windows_with_an_open_film(source: Path, target: Path) -> None:
+        if Path(source) == out:
+            raise PermissionError(13, "Access is denied", str(source))
+        plain(source, target)
+
+    monkeypatch.setattr(os, "replace", as_windows_with_an_open_film)
+    with pytest.raises(UserError, match="No permission"):
+        demo.run(None, None, "4.5", Network())
+    assert sorted(os.listdir(out)) == ["demo.mp4", "report.json"]
+    assert sorted(os.listdir(out.parent)) == [".lock", "demo"]
+
+
 def test_the_sample_ships() -> None:
     assert demo.checked(demo.SAMPLE).stat().st_size < 500_000
 
@@ -111,6 +221,15 @@ def test_the_blender_of_the_python_at_hand(
     monkeypatch.setattr(pythons, "running", lambda: version)
     assert blender.choose(None) == series
     assert blender.choose("5.0") == "5.0"
+
+
+def test_without_any_blender_it_is_said_what_cannot_be_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pythons, "running", lambda: (3, 12))
+    monkeypatch.setattr(pythons, "find", lambda version: None)
+    assert main(["can"]) == 4
+    assert one_line(capsys).startswith("Not run: the tests inside Blender. ")
 
 
 def test_this_python_is_found_and_no_other_poses_as_it() -> None:

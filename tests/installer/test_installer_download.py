@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_a_server_that_keeps_breaking_leaves_the_part(index: FakeIndex, tmp_path
         fetch(wheel(index), tmp_path)
     assert told.value.code == 4
     assert (tmp_path / f"{NAME}.part").read_bytes() == BODY[: 1000 * download.ATTEMPTS]
+
+
+@pytest.mark.parametrize("error", [ssl.SSLError("bad record"), TimeoutError("timed out")], ids=repr)
+def test_a_line_that_fails_while_reading_is_tried_again(
+    error: OSError, index: FakeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, plain = [error], download._go_on
+
+    def fails_once(*words: Any) -> None:
+        if errors:
+            raise errors.pop()
+        plain(*words)
+
+    monkeypatch.setattr(download, "_go_on", fails_once)
+    assert fetch(wheel(index), tmp_path).read_bytes() == BODY
 
 
 def test_a_server_that_is_away_is_said_in_one_line(tmp_path: Path) -> None:

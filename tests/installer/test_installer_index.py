@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import json
+import ssl
+import sys
 from pathlib import Path
 
 import pytest
 
 from installer import pip_settings
-from installer.index import Finder, without_password
+from installer.index import Finder, trusting, without_password
 from installer.lockfile import Pinned
 from installer.pip_settings import DEFAULT_INDEX, Sources
 
-from .conftest import FakeIndex
+from .conftest import FakeIndex, bundled_pip
 
 TAGS = ["cp311-cp311-linux_x86_64", "cp311-abi3-linux_x86_64", "py3-none-any"]
 DIGEST = "a" * 64
@@ -79,6 +81,31 @@ def test_a_folder_of_wheels_comes_first_and_needs_no_network(
     assert found is not None
     assert found.local
     assert index.asked == []
+
+
+def test_a_folder_may_be_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "sing_song-1.0+cpu-py3-none-any.whl").touch()
+    monkeypatch.chdir(tmp_path)
+    found = Finder(Sources(find_links=("wheels",)), TAGS, offline=True).find(PINNED)
+    assert found is not None
+    assert found.url == (tmp_path / "wheels").as_uri() + "/sing_song-1.0%2Bcpu-py3-none-any.whl"
+
+
+def test_a_mac_python_without_certificates_trusts_those_of_its_pip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundled_pip()
+    empty = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    monkeypatch.setattr(ssl, "create_default_context", lambda **options: empty)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert len(trusting(None).get_ca_certs()) > 50
+
+
+def test_a_folder_of_certificates(tmp_path: Path) -> None:
+    assert trusting(str(tmp_path)).get_ca_certs() == []
 
 
 def test_a_folder_that_is_an_index(tmp_path: Path) -> None:

@@ -3,32 +3,29 @@
 
 from __future__ import annotations
 
-import ensurepip
+import errno
+import http.client
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from installer import engine, environment, pythons
+from installer import engine, environment, exclusive, pythons
 from installer.environment import Environment, Network
-from installer.errors import UserError
+from installer.errors import UserError, told
+from installer.index import Finder
+from installer.lockfile import Pinned
 from installer.places import ROOT, downloads, home, interpreter
 
-from .conftest import make_wheel, sha
+from .conftest import bundled_pip, make_wheel, sha
 
 CHECK = "import json, sing, song; print(json.dumps({'sing': sing.version, 'song': song.version}))"
-
-
-def bundled_pip() -> Path:
-    """The pip that this Python carries for its own environments."""
-    wheels = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
-    if not wheels:
-        pytest.skip("this Python carries no pip wheel (Debian's own)")
-    return wheels[0]
 
 
 @pytest.fixture
@@ -111,6 +108,80 @@ def test_a_new_lock_makes_the_environment_anew(wheels: Path) -> None:
     assert not list(downloads().glob("sing-1.0*"))
 
 
+def test_an_update_that_cannot_be_downloaded_leaves_what_is_there(wheels: Path) -> None:
+    environment.ensure(wanted(), Network(wheels, offline=True))
+    before = environment.read_record(home() / "engine.json")
+    never = make_wheel(wheels, "never", "2.0")
+    write_lock(environment.REQUIREMENTS / "dev.txt", never)
+    never.unlink()
+    with pytest.raises(UserError, match=r"no wheel at hand for never==2\.0"):
+        environment.ensure(wanted("dev.txt"), Network(wheels, offline=True))
+    assert environment.read_record(home() / "engine.json") == before
+    assert environment.missing_locks(wanted()) == []
+
+
+def test_another_device_cannot_be_downloaded_and_the_engine_stays() -> None:
+    home().mkdir(parents=True)
+    record = {"engine": "cpu", "locks": {"cpu.txt": "1"}}
+    (home() / "engine.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(UserError, match="Offline"):
+        engine.ensure("mps" if sys.platform == "darwin" else "cuda", Network(offline=True))
+    assert environment.read_record(home() / "engine.json") == record
+
+
+def test_nothing_of_another_device_is_kept(wheels: Path) -> None:
+    environment.ensure(wanted(), Network(wheels, offline=True))
+    (home() / "engine" / "witness").touch()
+    shutil.copy(environment.REQUIREMENTS / "engine.txt", environment.REQUIREMENTS / "other.txt")
+    env = replace(wanted(), locks=(environment.REQUIREMENTS / "other.txt",))
+    environment.ensure(env, Network(wheels, offline=True))
+    assert not (home() / "engine" / "witness").exists()
+    assert list(environment.read_record(env.record)["locks"]) == ["other.txt"]
+
+
+def test_a_moved_home_serves_as_before(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.ensure(wanted(), Network(wheels, offline=True))
+    moved = home().with_name("elsewhere")
+    os.replace(home(), moved)
+    monkeypatch.setenv("GMTALKER_HOME", str(moved))
+    environment.ensure(wanted(), Network(offline=True))
+    assert "of tests" not in (moved / "engine.json").read_text("utf-8")
+    assert environment.run_json(interpreter(moved / "engine"), CHECK)["sing"] == "1.0"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands for the launcher that stays there")
+def test_an_engine_whose_python_is_gone_is_made_anew(wheels: Path) -> None:
+    env = wanted()
+    environment.ensure(env, Network(wheels, offline=True))
+    env.interpreter.unlink()
+    env.interpreter.write_text("#!/bin/sh\nexit 103\n", encoding="utf-8")
+    env.interpreter.chmod(0o755)
+    environment.ensure(env, Network(offline=True))
+    assert environment.run_json(env.interpreter, CHECK)["sing"] == "1.0"
+
+
+def test_an_engine_in_use_on_windows_stays_whole(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = wanted()
+    environment.ensure(env, Network(wheels, offline=True))
+    before = environment.read_record(env.record)
+    write_lock(environment.REQUIREMENTS / "engine.txt", make_wheel(wheels, "sing", "1.1"))
+    plain = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        if Path(source) == env.folder:
+            raise PermissionError(13, "Access is denied", str(source))
+        plain(source, target)
+
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "replace", refuse)
+        with pytest.raises(UserError, match="No permission"):
+            environment.ensure(env, Network(wheels, offline=True))
+    assert environment.read_record(env.record) == before
+    assert environment.run_json(env.interpreter, CHECK)["sing"] == "1.0"
+
+
 def test_an_environment_without_a_record_is_made_anew(wheels: Path) -> None:
     env = wanted()
     env.folder.mkdir(parents=True)
@@ -135,6 +206,39 @@ def test_offline_without_wheels_names_what_is_missing(wheels: Path) -> None:
         environment.ensure(wanted(), Network(offline=True))
     assert told.value.code == 4
     assert "--wheels" in str(told.value)
+
+
+def test_an_answer_that_is_none_of_the_webs_is_said_in_one_line(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def garbled(self: Finder, pinned: Pinned, extra_index: str | None = None) -> None:
+        raise http.client.BadStatusLine("SOCKS")
+
+    monkeypatch.setattr(Finder, "find", garbled)
+    with pytest.raises(UserError, match=r"No wheel found for pip==.* \(SOCKS\)"):
+        environment.ensure(wanted(), Network(wheels))
+
+
+def test_a_machine_that_no_wheel_fits_is_named(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (wheels / "sing-1.0-py3-none-any.whl").rename(wheels / "sing-1.0-py3-none-amiga.whl")
+    with pytest.raises(UserError, match=r"No wheel found for sing==1\.0 that fits .*Apple silicon"):
+        environment.ensure(wanted(), Network(wheels))
+
+
+@pytest.mark.parametrize(
+    ("output", "told", "code"),
+    [
+        ("Error: [Errno 28] No space left on device: 'x'", "disk got full", 5),
+        ("ERROR: [Errno 2] ... HINT: ... Windows Long Path support enabled", "too long", 3),
+        ("OSError: [WinError 126] Error loading 'c10.dll'", "c10.dll.* Redistributable", 4),
+    ],
+)
+def test_what_the_user_can_mend_is_said_in_one_line(output: str, told: str, code: int) -> None:
+    with pytest.raises(UserError, match=told) as raised:
+        environment._explain(wanted(), output)
+    assert raised.value.code == code
+    assert "\n" not in str(raised.value)
 
 
 def test_a_missing_wheel_folder_is_bad_input() -> None:
@@ -171,6 +275,20 @@ def test_no_permission_is_said_in_one_line(wheels: Path, monkeypatch: pytest.Mon
     assert told.value.code == 3
 
 
+def test_a_home_that_no_disk_takes_is_said_in_one_line(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GMTALKER_HOME", str(home() / ("x" * 300)))
+    with pytest.raises(UserError, match=r"cannot be made: .*GMTALKER_HOME") as told:
+        environment.ensure(wanted(), Network(wheels, offline=True))
+    assert told.value.code == 3
+
+
+def test_a_file_that_a_mistake_has_lost_is_no_fault_of_the_users(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), told(tmp_path / "never made"):
+        (tmp_path / "never made" / "lost").read_bytes()
+
+
 def test_a_file_in_the_way_is_said_in_one_line(wheels: Path) -> None:
     home().write_text("not a folder", encoding="utf-8")
     with pytest.raises(UserError, match="is in the way"):
@@ -205,6 +323,17 @@ def test_a_killed_holder_frees_the_lock(wheels: Path) -> None:
         other.kill()
     environment.ensure(wanted(), Network(wheels, offline=True))
     assert (home() / "engine.json").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another call locks there")
+def test_a_network_folder_without_locks_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_here(handle: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none_here)
+    monkeypatch.setattr(exclusive, "say", pytest.fail)
+    with exclusive.only_one(home()):
+        pass
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="locks are a process's own on Windows")
