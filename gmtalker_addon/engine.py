@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 """The extension's folder, from which ``core`` and ``installer`` are run."""
+LOCKS: Final = ROOT / "installer" / "requirements"
+TOOLS: Final = "dev.txt"
+"""Lock of what the tests need beside the engine."""
 SETUP_HINT: Final = "Press 'Set Up Engine'."
 
 
@@ -43,7 +48,8 @@ def find_python(override: str = "") -> Path:
         override: an interpreter, or the folder of an environment; empty: the one of the set-up.
 
     Raises:
-        UserError: there is none, or its set-up did not come to its end.
+        UserError: there is none, or its set-up did not come to its end, or it was set up by another version of
+            the extension, with other packages.
 
     """
     if override:
@@ -54,15 +60,25 @@ def find_python(override: str = "") -> Path:
                             "Mend or clear the engine's path in the add-on's preferences.",
                             ExitCode.MISSING)  # fmt: skip
         return found
-    record = home() / "engine.json"
+    record, found = home() / "engine.json", _interpreter(home() / "engine")
     try:
-        data = json.loads(record.read_text(encoding="utf-8"))
-        found = Path(data.get("interpreter") or _interpreter(home() / "engine"))
+        locks = json.loads(record.read_text(encoding="utf-8")).get("locks", {})
+        old = any(name != TOOLS and made_from != _digest(name) for name, made_from in locks.items())
     except (OSError, ValueError, AttributeError):
         raise UserError("The engine is not set up.", SETUP_HINT, ExitCode.MISSING) from None
     if not found.is_file():
         raise UserError(f"The engine's Python is gone from '{found}'.", SETUP_HINT, ExitCode.MISSING)
+    if old:
+        raise UserError("The engine is of another version of this extension.", SETUP_HINT, ExitCode.MISSING)
     return found
+
+
+@lru_cache
+def _digest(name: str) -> str:
+    """Of a lock of the extension's, as the set-up records it; empty if there is no such lock."""
+    lock = LOCKS / name
+    content = lock.read_bytes().replace(b"\r\n", b"\n") if lock.is_file() else None
+    return "" if content is None else hashlib.sha256(name.encode() + b"\0" + content).hexdigest()
 
 
 def _interpreter(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -191,6 +192,31 @@ def test_an_engine_that_is_not_whole_is_none(module, engine, home):
     with pytest.raises(error, match="no engine at '/none'") as caught:
         finder.find_python("/none")
     assert caught.value.code == 4
+
+
+def test_an_engine_of_other_packages_is_set_up_again(module, engine, home):
+    """Locks are recorded by the installer, which is asked here how."""
+    finder, error = module("gmtalker_addon.engine"), module("core.errors").UserError
+    code = (
+        "from pathlib import Path; from installer.lockfile import digest; "
+        "print(*(digest([Path('installer/requirements', n)]) for n in ('cpu.txt', 'dev.txt')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=finder.ROOT, capture_output=True, encoding="utf-8",
+                          check=True)  # fmt: skip
+    cpu, dev = done.stdout.split()
+
+    def recorded(**locks):
+        (home / "engine.json").write_text(json.dumps({"locks": locks}), encoding="utf-8")
+
+    recorded(**{"cpu.txt": cpu, "dev.txt": dev})
+    python = finder.find_python()
+    recorded(**{"cpu.txt": cpu, "dev.txt": "older"})  # the tests' tools
+    assert finder.find_python() == python
+    for locks in ({"cpu.txt": "older"}, {"gone.txt": cpu}):
+        recorded(**locks)
+        with pytest.raises(error, match=r"another version of this extension\. Press 'Set Up Engine'") as caught:
+            finder.find_python()
+        assert caught.value.code == 4
 
 
 def test_the_engines_surroundings_are_clean(module, monkeypatch):
