@@ -13,8 +13,8 @@ Properties of the character, ``object.gmtalker`` (an armature or a mesh with sha
     ``add_sound``, ``seed``, ``lip_strength``, ``jaw_strength``, ``head_strength``, ``smoothing`` (s),
     ``look_ahead`` (ms), ``parts`` (set of 'SPEECH' 'EMOTION' 'HEAD' 'BLINK' 'GAZE'), ``use_range`` with ``range_start`` and ``range_end``,
     ``mapping`` 'AUTO' | 'CUSTOM' and ``mapping_file``, ``avatar`` (name or folder), ``frame_size``
-    '256' | '512', ``transparent``, ``footage`` (folder of a render set) and ``film`` of it, ``output`` (folder), ``tracks`` (file, set by Generate), ``frames`` (folder, set
-    by Render Frames).
+    '256' | '512', ``transparent``, ``footage`` (folder of a render set) and ``film`` of it, ``output``
+    (folder), ``tracks`` (file, set by Generate), ``frames`` (folder, set by Render Frames).
 
 Properties of the scene, ``scene.gmtalker``
     ``character`` (the picked object), ``status`` (read only: what the panel says).

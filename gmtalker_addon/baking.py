@@ -282,7 +282,7 @@ def hidden(character: Character) -> list[str]:
     return sorted({path.partition('"')[2].partition('"')[0] or path for path in ours - shown})
 
 
-def unheard(character: Character) -> list[str]:
+def unshown(character: Character) -> list[str]:
     """Names of what does not play or show what was baked: data-blocks by their NLA, shape keys that are muted."""
     silent = [owner.name for owner in character.action_owners if not resting.plays(owner)]
     driven = {path for key in character.keys for path in resting.driven(key)}

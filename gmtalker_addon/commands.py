@@ -64,8 +64,9 @@ def parser() -> argparse.ArgumentParser:
     render = commands.add_parser("render", parents=[scene, saving], help="tracks to frames and strips")
     render.add_argument("--avatar", metavar="NAME", help="a name, or an avatar's folder")
     render.add_argument("--size", choices=("256", "512"), help="pixels")
-    render.add_argument("--alpha", action="store_true", help="leave out what is behind the person")
-    render.add_argument("--into", metavar="SET", type=Path, help="the face into a film that the avatar was made from")
+    behind = render.add_mutually_exclusive_group()
+    behind.add_argument("--alpha", action="store_true", help="leave out what is behind the person")
+    behind.add_argument("--into", metavar="SET", type=Path, help="the face into a film that the avatar was made from")
     render.add_argument("--film", metavar="NAME", help="which film of SET (its first)")
     render.set_defaults(run=_render)
 
@@ -194,10 +195,13 @@ def _render(arguments: argparse.Namespace) -> str:
     if arguments.size:
         obj.gmtalker.frame_size = arguments.size
     if arguments.alpha:
-        obj.gmtalker.transparent = True
+        obj.gmtalker.transparent, obj.gmtalker.footage = True, ""
     if arguments.into:
         obj.gmtalker.footage = str(arguments.into.absolute())
     if arguments.film:
+        if not obj.gmtalker.footage:
+            raise UserError(f"No set is given that the film '{arguments.film}' is in.", "Name the set with --into SET.",
+                            ExitCode.USAGE)  # fmt: skip
         obj.gmtalker.film = arguments.film
     _require(validation.no_avatar(bpy.context), ExitCode.MISSING)
     _require(validation.no_engine(bpy.context), ExitCode.MISSING)

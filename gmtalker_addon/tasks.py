@@ -195,8 +195,8 @@ def _baked(tracks: FaceTracks, rig: Character, scene: bpy.types.Scene, first: in
     if hidden := baking.hidden(rig):
         more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
         said += f" Your own keys or drivers stay on top at {', '.join(hidden[:3])}{more}."
-    if unheard := baking.unheard(rig):
-        said += f" It does not show where {'; '.join(unheard[:3])}."
+    if unshown := baking.unshown(rig):
+        said += f" It does not show where {'; '.join(unshown[:3])}."
     return said
 
 

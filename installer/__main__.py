@@ -96,4 +96,5 @@ def main(words: "Sequence[str] | None" = None) -> int:
 if __name__ == "__main__":
     code = main()
     if code:
+        sys.stdout.flush()
         os._exit(code)  # waits for no download that a Ctrl-C or an error has left to itself

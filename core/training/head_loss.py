@@ -24,12 +24,12 @@ without grain          31.1      .941    30.4            .52
 400 batches more with the whole grain, after 2000 with an eighth, raised her sharpness from .65 to .72 at an
 equal PSNR (38.2 dB).
 
-Two terms were tried as the parts of `core.training.head` were, and are not here, for they did not pay (whole: 28.32 dB,
-sharpness .92, flicker 1.05). A patch discriminator of four layers (logistic loss, on what is finer than 5 pixels, weight
-.002 from batch 100 on) gave 28.21 dB, .94 and 1.08, and pictures that fell apart at a weight of .03. Consistency in
-time (batches of two pairs, each of one film and .4 s apart, weight 2 on the L1 of the difference of a pair's errors) gave
-28.13 dB and a flicker of .91, where such batches without it gave 28.01 and 1.06: less flicker than is asked for, at the
-price of likeness.
+Two terms were tried as the parts of `core.training.head` were, and are not here, for they did not pay (whole, on that
+machine: 28.32 dB, sharpness .92, flicker 1.05). A patch discriminator of four layers (logistic loss, on what is finer
+than 5 pixels, weight .002 from batch 100 on) gave 28.21 dB, .94 and 1.08, and pictures that fell apart at a weight of
+.03. Consistency in time (batches of two pairs, each of one film and .4 s apart, weight 2 on the L1 of the difference of a
+pair's errors) gave 28.13 dB and a flicker of .91, where such batches without it gave 28.01 and 1.06: less flicker than is
+asked for, at the price of likeness.
 """
 
 from __future__ import annotations

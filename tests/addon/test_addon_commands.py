@@ -54,12 +54,16 @@ def test_render_takes_footage_and_alpha(command, face, voice, engine, avatar, tm
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     assert command(["animate", str(voice), "--save"]) == 0
     monkeypatch.chdir(tmp_path)
-    assert command(["render", "--into", "work/set-1", "--film", "b.mov", "--alpha", "--save"]) == 0
+    assert command(["render", "--film", "b.mov", "--save"]) == 2
+    assert command(["render", "--into", "work/set-1", "--alpha", "--save"]) == 2
+    assert command(["render", "--into", "work/set-1", "--film", "b.mov", "--save"]) == 0
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
     settings = bpy.context.scene.gmtalker.character.gmtalker
     assert bpy.path.abspath(settings.footage) == str(tmp_path / "work" / "set-1")
-    assert (settings.film, settings.transparent) == ("b.mov", True)
+    assert settings.film == "b.mov"
     assert settings.frames.startswith("//gmtalker/Face/frames-ada-b-")
+    assert command(["render", "--alpha", "--save"]) == 0
+    assert (settings.footage, settings.transparent) == ("", True)
 
 
 def test_the_opened_files_character_is_used(command, face, voice, engine, tmp_path):
